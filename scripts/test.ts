@@ -27,7 +27,9 @@ const pattern = process.argv[2] ?? "";
 
 const runtimes = findRuntimes(wanted);
 const missing = wanted.filter((name) => !runtimes.some((runtime) => runtime.name === name));
-const files = globSync("tests/**/*.test.ts", { cwd: root }).filter((file) => file.includes(pattern)).sort();
+const files = globSync("tests/**/*.test.ts", { cwd: root })
+  .filter((file) => file.includes(pattern))
+  .sort();
 const jobs = files.map(toJob).filter((job) => job.runtimes.length > 0);
 if (missing.length > 0 || jobs.length === 0) {
   console.error(missing.length > 0 ? `not installed: ${missing.join(", ")}` : `no test file matches "${pattern}"`);
@@ -45,8 +47,14 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 }
 
 const results: FileResult[] = [];
-await runAll(jobs.filter(({ file }) => !alone.test(file)), availableParallelism());
-await runAll(jobs.filter(({ file }) => alone.test(file)), 1);
+await runAll(
+  jobs.filter(({ file }) => !alone.test(file)),
+  availableParallelism(),
+);
+await runAll(
+  jobs.filter(({ file }) => alone.test(file)),
+  1,
+);
 
 printFailures(results);
 const everyRuntimeRan = printTable(results);
@@ -57,7 +65,11 @@ process.exit(failed > 0 || !everyRuntimeRan ? 1 : 0);
 function toJob(file: string): Job {
   const isEdge = file.startsWith("tests/edge/");
   // Real processes and certificates that expire take their time.
-  return { file, runtimes: runtimes.filter(({ name }) => (name === "workerd") === isEdge), timeoutMs: alone.test(file) ? 2 * limitMs : limitMs };
+  return {
+    file,
+    runtimes: runtimes.filter(({ name }) => (name === "workerd") === isEdge),
+    timeoutMs: alone.test(file) ? 2 * limitMs : limitMs,
+  };
 }
 
 /** Keeps `lanes` processes busy; a file's runtimes follow each other, so that its line can be printed early. */

@@ -17,7 +17,8 @@ export function parseJunit(xml: string, file: string): TestCase[] | undefined {
   const suites: string[] = [];
   const cases: (TestCase & { flat: boolean })[] = [];
   // None of the three writes CDATA, and Node leaves ">" bare inside attributes: hence whole attributes, not [^>].
-  const tags = /<testsuite\b((?:\s+[\w-]+="[^"]*")*)>|<\/testsuite>|<testcase\b((?:\s+[\w-]+="[^"]*")*)\s*(?:\/>|>([\s\S]*?)<\/testcase>)/g;
+  const tags =
+    /<testsuite\b((?:\s+[\w-]+="[^"]*")*)>|<\/testsuite>|<testcase\b((?:\s+[\w-]+="[^"]*")*)\s*(?:\/>|>([\s\S]*?)<\/testcase>)/g;
   for (const [tag, suite, attributes, body = ""] of xml.matchAll(tags)) {
     if (suite !== undefined) suites.push(attribute(suite, "name"));
     else if (tag === "</testsuite>") suites.pop();
@@ -26,7 +27,12 @@ export function parseJunit(xml: string, file: string): TestCase[] | undefined {
   return withoutParents(cases).filter((one) => !namesFile(one, file));
 }
 
-function toCase(attributes: string, body: string, suites: readonly string[], file: string): TestCase & { flat: boolean } {
+function toCase(
+  attributes: string,
+  body: string,
+  suites: readonly string[],
+  file: string,
+): TestCase & { flat: boolean } {
   // Deno writes one flat suite per source file and puts the path of names into the test's own name.
   const flat = attribute(attributes, "classname").endsWith(".ts");
   const outer = flat ? [] : suites.filter((name) => !file.endsWith(name));
@@ -48,7 +54,9 @@ function withoutParents(cases: readonly (TestCase & { flat: boolean })[]): TestC
     for (let at = name.indexOf(" > "); at !== -1; at = name.indexOf(" > ", at + 3)) parents.add(name.slice(0, at));
   }
   return cases
-    .filter((one) => !parents.has(one.name) || (one.outcome === "failed" && !/^\d+ test steps? failed/.test(one.detail)))
+    .filter(
+      (one) => !parents.has(one.name) || (one.outcome === "failed" && !/^\d+ test steps? failed/.test(one.detail)),
+    )
     .map(({ name, outcome, detail }) => ({ name, outcome, detail }));
 }
 

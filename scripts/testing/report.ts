@@ -59,7 +59,10 @@ export function printTable(results: readonly FileResult[]): boolean {
 }
 
 function row(cells: readonly string[]): string {
-  return cells.map((cell, index) => (index < 2 ? cell.padEnd(12) : cell.padStart(8))).join(" ").trimEnd();
+  return cells
+    .map((cell, index) => (index < 2 ? cell.padEnd(12) : cell.padStart(8)))
+    .join(" ")
+    .trimEnd();
 }
 
 /** The last line, in the form that CI looks for. Returns the number of failures. */

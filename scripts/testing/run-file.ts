@@ -96,7 +96,9 @@ function judge(file: string, report: TestCase[] | undefined, ending: Ending, tim
   if (ending.timedOut) return fail(`The file did not end within ${timeoutMs / 1000} s and was killed.`);
   const exit = ending.signal ?? `exit code ${ending.code}`;
   if (report === undefined) return fail(`The process ended (${exit}) without finishing its tests.`);
-  if (ending.code !== 0 && !cases.some((one) => one.outcome === "failed")) return fail(`Failed outside its tests (${exit}).`);
-  if (cases.length === 0) return fail("The file declares no test. Where it does not apply, declare one with { skip: reason }.");
+  if (ending.code !== 0 && !cases.some((one) => one.outcome === "failed"))
+    return fail(`Failed outside its tests (${exit}).`);
+  if (cases.length === 0)
+    return fail("The file declares no test. Where it does not apply, declare one with { skip: reason }.");
   return cases;
 }

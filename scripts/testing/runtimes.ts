@@ -31,7 +31,11 @@ export function findRuntimes(wanted: readonly string[]): Runtime[] {
 
 /** `scripts/setup` puts proven binaries into .cache/bin; the rest is for machines that have only one runtime. */
 function findProgram(name: RuntimeName): string | undefined {
-  const folders = [join(root, ".cache/bin"), join(root, "node_modules/.bin"), ...(process.env["PATH"] ?? "").split(delimiter)];
+  const folders = [
+    join(root, ".cache/bin"),
+    join(root, "node_modules/.bin"),
+    ...(process.env["PATH"] ?? "").split(delimiter),
+  ];
   const programs = folders.map((folder) => join(folder, name)).filter((path) => existsSync(path));
   return programs.find((program) => name !== "node" || loadsTypeScript(program));
 }
@@ -50,14 +54,25 @@ function versionOf(program: string): string {
 function commandOf(name: RuntimeName, program: string): Runtime["command"] {
   if (name === "bun") {
     // Bun alone has a limit per test (5 s); the runner's limit per file stands in for it, as on the others.
-    return (file, report, timeoutMs) =>
-      [program, "test", `--timeout=${timeoutMs}`, "--reporter=junit", `--reporter-outfile=${report}`, `./${file}`];
+    return (file, report, timeoutMs) => [
+      program,
+      "test",
+      `--timeout=${timeoutMs}`,
+      "--reporter=junit",
+      `--reporter-outfile=${report}`,
+      `./${file}`,
+    ];
   }
   if (name === "deno") {
     return (file, report) => [program, "test", "-A", "--no-check", `--junit-path=${report}`, `./${file}`];
   }
   return (file, report) => [
-    program, "--test", "--test-isolation=none", "--test-force-exit",
-    "--test-reporter=junit", `--test-reporter-destination=${report}`, `./${file}`,
+    program,
+    "--test",
+    "--test-isolation=none",
+    "--test-force-exit",
+    "--test-reporter=junit",
+    `--test-reporter-destination=${report}`,
+    `./${file}`,
   ];
 }
