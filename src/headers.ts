@@ -1,0 +1,48 @@
+/**
+ * Changes to a header section, collected by layers and applied once by whoever writes the bytes. Platform `Headers` are
+ * never mutated and raw header lines that nobody edits are copied as they came.
+ */
+
+export class HeaderEdits {
+  /** lower-case names whose received lines are not forwarded: removed, or replaced by a `set`. `null` while empty. */
+  removed: Set<string> | null = null;
+  /** Lines to write after the received ones: name, value, name, value … */
+  added: string[] | null = null;
+
+  get isEmpty(): boolean {
+    return this.removed === null && this.added === null;
+  }
+
+  remove(name: string): void {
+    const key = name.toLowerCase();
+    (this.removed ??= new Set()).add(key);
+    this.#dropAdded(key);
+  }
+
+  /** Replaces every line of `name` by one. */
+  set(name: string, value: string): void {
+    this.remove(name);
+    (this.added ??= []).push(name, value);
+  }
+
+  /** Adds a line and keeps the others (RFC 9110 §5.3: order within one name is kept). */
+  add(name: string, value: string): void {
+    (this.added ??= []).push(name, value);
+  }
+
+  isRemoved(lowerCaseName: string): boolean {
+    return this.removed !== null && this.removed.has(lowerCaseName);
+  }
+
+  /** The same edits on platform `Headers`: for the edge, where somebody else writes the bytes. */
+  applyTo(headers: Headers): void {
+    if (this.removed !== null) for (const name of this.removed) headers.delete(name);
+    if (this.added !== null) for (let i = 0; i < this.added.length; i += 2) headers.append(this.added[i]!, this.added[i + 1]!);
+  }
+
+  #dropAdded(key: string): void {
+    const added = this.added;
+    if (added === null) return;
+    for (let i = added.length - 2; i >= 0; i -= 2) if (added[i]!.toLowerCase() === key) added.splice(i, 2);
+  }
+}
