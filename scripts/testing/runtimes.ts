@@ -13,7 +13,7 @@ export interface Runtime {
   command(file: string, report: string, timeoutMs: number): readonly string[];
 }
 
-export const root: string = join(import.meta.dirname, "..", "..");
+export const root: string = join(import.meta.dirname ?? "", "..", "..");
 
 /** What is installed here, in the order of the table. `wanted` empty means all. */
 export function findRuntimes(wanted: readonly string[]): Runtime[] {
