@@ -47,6 +47,8 @@ export interface RequestHead {
   get(name: string): string | null;
   /** Every line of one field, unjoined: what L5 (multi-value confusion) needs. */
   getAll(name: string): readonly string[];
+  /** Every field name as received but lower-case, one per line, in order: what a rule about prefixes or `_` look-alikes (L6) needs. */
+  names(): readonly string[];
 }
 
 /** Told once when an exchange is over: its last byte is written, or it was aborted. Objects, not closures: no allocation per request. */

@@ -8,6 +8,8 @@ export type BreakerPosition = "closed" | "open" | "half-open";
 export type BreakerSource = "local" | "quorum" | "forced";
 
 export interface Events {
+  /** Accepted, nothing known yet. Paired with exactly one `requestFinished`. */
+  requestStarted?(exchange: Exchange): void;
   /** After the last byte of the reply, or its abort: status, flag, attempts, bytes and times are final. */
   requestFinished?(exchange: Exchange): void;
   /** One attempt ended: with a response (`error` null, `status` set) or without. */
