@@ -36,4 +36,8 @@ export class PlatformHead implements RequestHead {
     // Platform headers have forgotten where one line ended: the joined value is the one value there is.
     return value === null ? [] : [value];
   }
+
+  names(): readonly string[] {
+    return [...this.#headers.keys()];
+  }
 }
