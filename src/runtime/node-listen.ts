@@ -1,0 +1,155 @@
+/** Listens by `node:net` or `node:tls`; sockets come out only after their handshake passed our own checks too. */
+import { unlinkSync } from "node:fs";
+import { connect, createServer as createNetServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from "node:tls";
+import { MeshError } from "../errors.ts";
+import type { ByteSocket, Listener, ListenEvents, ListenOptions, TlsIdentity, TlsTrust } from "./contract.ts";
+import type { SocketLimits } from "./node-connect.ts";
+import { NodeSocket } from "./node-socket.ts";
+import { handshakeReason, peerChain, secureContextOf, serverOptionsOf, serverRefusal, unusableMaterial } from "./node-tls.ts";
+import { formatAddress, listenError, systemCode } from "./socket-errors.ts";
+
+export async function listenNode(
+  options: ListenOptions,
+  onSocket: (socket: ByteSocket) => void,
+  events: ListenEvents,
+  limits: SocketLimits,
+): Promise<Listener> {
+  const server = options.tls === undefined ? openPlain(options, onSocket, events, limits) : openTls(options, onSocket, events, limits);
+  const bound = await bind(server, options);
+  server.on("error", (error) => events.error?.(error));
+  return bound;
+}
+
+function openPlain(options: ListenOptions, onSocket: (socket: ByteSocket) => void, events: ListenEvents, limits: SocketLimits): Server {
+  const server = createNetServer({ allowHalfOpen: true, noDelay: true });
+  server.on("connection", (socket) => handOver(socket, [], options, onSocket, events, limits));
+  return server;
+}
+
+function openTls(options: ListenOptions, onSocket: (socket: ByteSocket) => void, events: ListenEvents, limits: SocketLimits): Server {
+  const tls = options.tls!;
+  let server: TlsServer;
+  try {
+    server = createTlsServer({ ...serverOptionsOf(tls), allowHalfOpen: true, noDelay: true });
+  } catch (error) {
+    throw unusableMaterial(error);
+  }
+  const refuse = (socket: TLSSocket | undefined, reason: string): void => {
+    // Without a listener a late error of this socket would end the process.
+    socket?.on("error", () => {});
+    const remoteAddress = remoteAddressOf(socket);
+    socket?.destroy();
+    events.handshakeRefused?.(reason, remoteAddress);
+  };
+  // Reading the address makes the runtime remember it: after a refusal there is no connection left to ask.
+  server.on("connection", (socket: Socket) => void socket.remoteAddress);
+  server.on("tlsClientError", (error: Error, socket: TLSSocket | undefined) => refuse(socket, handshakeReason(error, socket)));
+  server.on("secureConnection", (socket: TLSSocket) => {
+    // Nothing thrown in a TLS callback may reach the runtime, which would end the process (Node CVE-2026-21637).
+    try {
+      const chain = peerChain(socket);
+      const refusal = serverRefusal(socket, tls.clientAuth, chain);
+      if (refusal !== null) return refuse(socket, refusal);
+      socket.setNoDelay(true);
+      handOver(socket, chain, options, onSocket, events, limits);
+    } catch (error) {
+      refuse(socket, "certificate could not be read");
+      events.error?.(MeshError.from(error));
+    }
+  });
+  return server;
+}
+
+function handOver(
+  socket: Socket,
+  peerCertificates: readonly Uint8Array[],
+  options: ListenOptions,
+  onSocket: (socket: ByteSocket) => void,
+  events: ListenEvents,
+  limits: SocketLimits,
+): void {
+  const encrypted = options.tls !== undefined;
+  const alpn = encrypted ? (socket as TLSSocket).alpnProtocol : null;
+  const wrapped = new NodeSocket(socket, {
+    remoteAddress: remoteAddressOf(socket) || (options.path === undefined ? "" : "unix"),
+    remotePort: socket.remotePort ?? 0,
+    localPort: socket.localPort ?? 0,
+    peerCertificates,
+    alpn: typeof alpn === "string" && alpn !== "" ? alpn : null,
+    encrypted,
+    ignoresPause: encrypted && limits.tlsIgnoresPause,
+    maxHeldBytes: limits.maxHeldBytes,
+  });
+  try {
+    onSocket(wrapped);
+  } catch (error) {
+    const reason = MeshError.from(error);
+    wrapped.destroy(reason);
+    events.error?.(reason);
+  }
+}
+
+/** ::ffff:10.0.0.1 is what a dual-stack listener makes of 10.0.0.1; policies and logs want the latter. */
+function remoteAddressOf(socket: Socket | undefined): string {
+  // A socket refused during its handshake knows no address any more on Node and Deno; the TCP socket below it does.
+  const address = socket?.remoteAddress ?? (socket as { _parent?: Socket } | undefined)?._parent?.remoteAddress ?? "";
+  return address.startsWith("::ffff:") ? address.slice(7) : address;
+}
+
+async function bind(server: Server, options: ListenOptions): Promise<Listener> {
+  const address = formatAddress(options);
+  try {
+    await listenOnce(server, options);
+  } catch (error) {
+    if (options.path === undefined || systemCode(error) !== "EADDRINUSE" || (await isAnswering(options.path))) throw listenError(address, error);
+    // The file of a process that died; nobody answers behind it.
+    unlinkSync(options.path);
+    await listenOnce(server, options).catch((error: unknown) => {
+      throw listenError(address, error);
+    });
+  }
+  const at = server.address();
+  const port = typeof at === "object" && at !== null ? at.port : 0;
+  const { tls } = options;
+  return {
+    address: formatAddress(options.path === undefined ? { host: options.host, port } : options),
+    port,
+    rotate(identity: TlsIdentity, trust: TlsTrust): void {
+      if (tls === undefined) return;
+      try {
+        (server as TlsServer).setSecureContext(secureContextOf(identity, trust));
+      } catch (error) {
+        throw unusableMaterial(error);
+      }
+    },
+    close(): Promise<void> {
+      // Its callback waits for live connections; ours stay. The port is free as soon as the handle is closed.
+      if (server.listening) server.close();
+      return new Promise((resolve) => setImmediate(resolve));
+    },
+  };
+}
+
+function listenOnce(server: Server, options: ListenOptions): Promise<void> {
+  const { host = "127.0.0.1", port = 0, path, backlog = 1024, reusePort = false } = options;
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(path === undefined ? { host, port, backlog, ...(reusePort && { reusePort }) } : { path, backlog }, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}
+
+function isAnswering(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    const answer = (isThere: boolean) => (): void => {
+      socket.destroy();
+      resolve(isThere);
+    };
+    socket.once("connect", answer(true));
+    socket.once("error", answer(false));
+  });
+}

@@ -1,0 +1,266 @@
+/** A `node:net` or `node:tls` socket as a `ByteSocket`, with the runtimes' differences in when they deliver levelled. */
+import type { Socket } from "node:net";
+import { MeshError } from "../errors.ts";
+import type { ByteSocket, SocketHandler } from "./contract.ts";
+import { systemCode } from "./socket-errors.ts";
+
+export interface NodeSocketFacts {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localPort: number;
+  readonly peerCertificates: readonly Uint8Array[];
+  readonly alpn: string | null;
+  readonly encrypted: boolean;
+  /** The runtime goes on reading after `pause()`, into memory of its own that nobody can bound: we hold the bytes instead. */
+  readonly ignoresPause: boolean;
+  /** Bytes that may arrive while paused before the connection is given up. */
+  readonly maxHeldBytes: number;
+}
+
+/** A corked message up to this size leaves as one buffer: one TLS record, one system call. Above it a copy costs more. */
+const JOIN_BYTES = 65_536;
+
+export class NodeSocket implements ByteSocket {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localPort: number;
+  readonly peerCertificates: readonly Uint8Array[];
+  readonly alpn: string | null;
+  readonly encrypted: boolean;
+  readonly #socket: Socket;
+  readonly #ignoresPause: boolean;
+  readonly #maxHeldBytes: number;
+  #handler: SocketHandler | null = null;
+  #isPaused = false;
+  /** What arrived while paused, in order; null while there is none and nothing is being handed over. */
+  #held: Uint8Array[] | null = null;
+  #heldBytes = 0;
+  #peerEnded = false;
+  #endDelivered = false;
+  #weEnded = false;
+  /** We gave up: nothing but `close` is told any more. */
+  #destroyed = false;
+  #closed = false;
+  #closeDelivered = false;
+  #error: Error | undefined;
+  #corks = 0;
+  #corked: (Uint8Array | string)[] = [];
+  #corkedBytes = 0;
+  #awaitsDrain = false;
+
+  constructor(socket: Socket, facts: NodeSocketFacts) {
+    this.#socket = socket;
+    this.remoteAddress = facts.remoteAddress;
+    this.remotePort = facts.remotePort;
+    this.localPort = facts.localPort;
+    this.peerCertificates = facts.peerCertificates;
+    this.alpn = facts.alpn;
+    this.encrypted = facts.encrypted;
+    this.#ignoresPause = facts.ignoresPause;
+    this.#maxHeldBytes = facts.maxHeldBytes;
+    socket.on("drain", () => this.#onDrain());
+    socket.on("end", () => this.#onEnd());
+    socket.on("error", (error) => this.#onError(error));
+    socket.on("close", () => this.#onClose());
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.writableLength + this.#corkedBytes;
+  }
+
+  attach(handler: SocketHandler): void {
+    const isFirst = this.#handler === null;
+    this.#handler = handler;
+    if (!isFirst) return;
+    if (this.#closed) {
+      queueMicrotask(() => this.#deliverClose());
+      return;
+    }
+    if (this.#peerEnded) queueMicrotask(() => this.#release());
+    this.#socket.on("data", (chunk: Uint8Array) => this.#onData(chunk));
+    if (this.#isPaused && !this.#ignoresPause) this.#socket.pause();
+  }
+
+  write(bytes: Uint8Array | string): boolean {
+    if (this.#closed || this.#weEnded || this.#destroyed) return false;
+    if (this.#corks === 0) return this.#socket.write(bytes, "latin1");
+    this.#corked.push(bytes);
+    this.#corkedBytes += bytes.length;
+    if (this.#socket.writableLength + this.#corkedBytes < this.#socket.writableHighWaterMark) return true;
+    this.#awaitsDrain = true;
+    return false;
+  }
+
+  cork(): void {
+    this.#corks++;
+  }
+
+  uncork(): void {
+    if (this.#corks === 0 || --this.#corks > 0) return;
+    this.#flush();
+  }
+
+  pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    if (!this.#ignoresPause && this.#handler !== null) this.#socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    if (this.#handler === null) return;
+    // Never from inside this call: `resume` is called by handlers, and their calls must not overlap.
+    if (this.#held !== null) queueMicrotask(() => this.#release());
+    else if (!this.#ignoresPause) this.#socket.resume();
+  }
+
+  end(): void {
+    if (this.#weEnded || this.#closed || this.#destroyed) return;
+    this.#corks = 0;
+    this.#flush();
+    this.#weEnded = true;
+    this.#socket.end();
+  }
+
+  destroy(error?: Error): void {
+    if (this.#destroyed || this.#closeDelivered) return;
+    this.#destroyed = true;
+    this.#error ??= error;
+    this.#held = null;
+    this.#heldBytes = 0;
+    this.#corked = [];
+    this.#corkedBytes = 0;
+    if (this.#closed) {
+      queueMicrotask(() => this.#deliverClose());
+      return;
+    }
+    // What `resetAndDestroy()` sets, without its wait for buffered writes: whoever stalls must not keep us. A truncated
+    // stream then ends as a reset, never as a clean end. TLS shows truncation by the missing close_notify.
+    if (!this.encrypted && !(this.#weEnded && this.#peerEnded)) (this.#socket as { resetAndClosing?: boolean }).resetAndClosing = true;
+    this.#socket.destroy();
+  }
+
+  #flush(): void {
+    const parts = this.#corked;
+    if (parts.length === 0) return;
+    const bytes = this.#corkedBytes;
+    this.#corked = [];
+    this.#corkedBytes = 0;
+    if (this.#closed || this.#weEnded) return;
+    const socket = this.#socket;
+    let accepted: boolean;
+    if (parts.length === 1) accepted = socket.write(parts[0]!, "latin1");
+    else if (bytes <= JOIN_BYTES) accepted = socket.write(join(parts, bytes));
+    else {
+      socket.cork();
+      accepted = true;
+      for (const part of parts) accepted = socket.write(part, "latin1");
+      socket.uncork();
+    }
+    if (!accepted) this.#awaitsDrain = false;
+    else if (this.#awaitsDrain) queueMicrotask(() => this.#onDrain());
+  }
+
+  #onData(chunk: Uint8Array): void {
+    if (this.#destroyed) return;
+    if (this.#isPaused || this.#held !== null) this.#hold(chunk);
+    else this.#deliver(chunk);
+  }
+
+  #deliver(chunk: Uint8Array): void {
+    try {
+      this.#handler?.data(chunk);
+    } catch (error) {
+      this.destroy(MeshError.from(error));
+    }
+  }
+
+  #hold(chunk: Uint8Array): void {
+    (this.#held ??= []).push(chunk);
+    this.#heldBytes += chunk.length;
+    if (this.#heldBytes <= this.#maxHeldBytes) return;
+    this.destroy(
+      new MeshError(
+        "ERR_OVERLOADED",
+        `${this.remoteAddress}:${this.remotePort}: more than ${this.#maxHeldBytes} bytes arrived while the reader was paused, and this runtime cannot stop a TLS peer`,
+        { advice: "send this over HTTP/2, where flow control holds the sender back" },
+      ),
+    );
+  }
+
+  #release(): void {
+    while (this.#held !== null && !this.#isPaused && !this.#closeDelivered) {
+      const chunk = this.#held.shift();
+      if (chunk === undefined) {
+        this.#held = null;
+        break;
+      }
+      this.#heldBytes -= chunk.length;
+      this.#deliver(chunk);
+    }
+    if (this.#held !== null || this.#isPaused) return;
+    if (this.#peerEnded) this.#deliverEnd();
+    if (this.#closed) this.#deliverClose();
+    else if (!this.#ignoresPause) this.#socket.resume();
+  }
+
+  #onDrain(): void {
+    this.#awaitsDrain = false;
+    if (this.#closed || this.#destroyed || this.#handler === null) return;
+    try {
+      this.#handler.drain();
+    } catch (error) {
+      this.destroy(MeshError.from(error));
+    }
+  }
+
+  #onEnd(): void {
+    this.#peerEnded = true;
+    if (this.#held === null && !(this.#isPaused && this.#ignoresPause)) this.#deliverEnd();
+    else this.#held ??= [];
+  }
+
+  #deliverEnd(): void {
+    if (this.#endDelivered || this.#closeDelivered || this.#destroyed || this.#handler === null) return;
+    this.#endDelivered = true;
+    try {
+      this.#handler.end();
+    } catch (error) {
+      this.destroy(MeshError.from(error));
+    }
+  }
+
+  #onError(error: Error): void {
+    // After both sides finished, a peer that closed a moment earlier is no news (TLS still wants to write close_notify).
+    const code = systemCode(error);
+    if (this.#weEnded && this.#peerEnded && (code === "EPIPE" || code === "ECONNRESET")) return;
+    this.#error ??= error;
+  }
+
+  #onClose(): void {
+    this.#closed = true;
+    this.#corked = [];
+    this.#corkedBytes = 0;
+    // An orderly close waits for what its reader has not taken yet; a broken one is told at once.
+    if (this.#held === null || this.#error !== undefined) this.#deliverClose();
+  }
+
+  #deliverClose(): void {
+    if (this.#closeDelivered || this.#handler === null) return;
+    this.#closeDelivered = true;
+    this.#held = null;
+    this.#handler.close(this.#error);
+  }
+}
+
+function join(parts: readonly (Uint8Array | string)[], bytes: number): Uint8Array {
+  const joined = Buffer.allocUnsafe(bytes);
+  let at = 0;
+  for (const part of parts) {
+    if (typeof part === "string") joined.write(part, at, "latin1");
+    else joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
