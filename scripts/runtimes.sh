@@ -9,9 +9,15 @@ find_runtime() {
   command -v "$name" || true
 }
 
+# Node loads TypeScript since 22.18; `bun run` puts a "node" into PATH that is Bun.
+loads_typescript() {
+  [ -n "$1" ] && "$1" -e 'process.exit(process.features.typescript ? 0 : 1)' >/dev/null 2>&1
+}
+
 BUN=$(find_runtime bun)
 DENO=$(find_runtime deno)
 NODE26=$(find_runtime node)
+loads_typescript "$NODE26" || NODE26=""
 WORKERD=$(find_runtime workerd)
 FETCHMESH_REDIS_SERVER=${FETCHMESH_REDIS_SERVER:-$(command -v redis-server || true)}
 export BUN DENO NODE26 WORKERD FETCHMESH_REDIS_SERVER

@@ -1,6 +1,6 @@
 /** The runtimes that a test file can run on, and the command line that runs one file with a JUnit report. */
 
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
@@ -46,9 +46,11 @@ function loadsTypeScript(node: string): boolean {
   return major > 22 || (major === 22 && minor >= 18);
 }
 
+/** Empty for a program that does not say: `bun run` puts a "node" into PATH that is Bun. */
 function versionOf(program: string): string {
-  const text = execFileSync(program, ["--version"], { encoding: "utf8", env: { ...process.env, NO_COLOR: "1" } });
-  return /\d[\w.-]*/.exec(text)?.[0] ?? text.trim();
+  const env = { ...process.env, NO_COLOR: "1" };
+  const { stdout } = spawnSync(program, ["--version"], { encoding: "utf8", env });
+  return /\d[\w.-]*/.exec(stdout ?? "")?.[0] ?? "";
 }
 
 function commandOf(name: RuntimeName, program: string): Runtime["command"] {
