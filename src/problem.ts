@@ -29,7 +29,8 @@ export function problemResponse(error: MeshError, options: ProblemOptions): Resp
     ["x-mesh-error", error.code],
   ];
   if (error.flag !== "") headers.push(["x-mesh-flag", error.flag]);
-  if (error.retryAfterMs !== undefined) headers.push(["retry-after", String(Math.max(0, Math.ceil(error.retryAfterMs / 1000)))]);
+  if (error.retryAfterMs !== undefined)
+    headers.push(["retry-after", String(Math.max(0, Math.ceil(error.retryAfterMs / 1000)))]);
   const known = knownHeaders[error.code];
   if (known !== undefined) headers.push(known);
   return new Response(options.isHead === true ? null : body, { status: error.status, headers });
@@ -63,26 +64,31 @@ const leads: Readonly<Record<MeshErrorCode, string>> = mapCodes(
 
 /** What to do when whoever threw had nothing better to say. Control errors have their advice in their problems list. */
 const advices: Readonly<Partial<Record<MeshErrorCode, string>>> = {
-  ERR_REQUEST_MALFORMED: "Send a request that RFC 9112 allows; the connection is closed because its framing cannot be trusted",
+  ERR_REQUEST_MALFORMED:
+    "Send a request that RFC 9112 allows; the connection is closed because its framing cannot be trusted",
   ERR_REQUEST_TIMEOUT: "Send the request head faster, or raise the header timeout of the listener",
   ERR_REQUEST_TOO_LARGE: "Send a smaller body, or raise the limit of the listener",
   ERR_TARGET_TOO_LONG: "Move what is in the query into a body",
   ERR_HEADERS_TOO_LARGE: "Send fewer or shorter headers; cookies are the usual cause",
   ERR_EXPECTATION_FAILED: "Only `Expect: 100-continue` is understood",
   ERR_PEER_UNIDENTIFIED: "Call through a sidecar of this mesh, with a certificate that its CA issued",
-  ERR_PEER_FORBIDDEN: "Ask the owner of the service for an AuthorizationPolicy that allows this caller, method and path",
+  ERR_PEER_FORBIDDEN:
+    "Ask the owner of the service for an AuthorizationPolicy that allows this caller, method and path",
   ERR_ROUTE_NOT_FOUND: "Add a rule that matches to the HTTPRoute of this service: `fetchmesh get HTTPRoute` lists them",
-  ERR_SERVICE_UNKNOWN: "Start a sidecar for the service, or apply a Service document that names it; to reach a host outside the mesh, give it a Service with static endpoints",
+  ERR_SERVICE_UNKNOWN:
+    "Start a sidecar for the service, or apply a Service document that names it; to reach a host outside the mesh, give it a Service with static endpoints",
   ERR_BACKEND_INVALID: "Correct the backendRefs of the route: `fetchmesh status` shows what was accepted",
   ERR_RATE_LIMITED: "Slow down, and retry after the time given in `retry-after` if there is one",
   ERR_OVERLOADED: "Retry with back-off; if this is normal load, raise the limits of the service's BackendPolicy",
   ERR_NO_ENDPOINT: "Check that instances of the service run and are healthy: `fetchmesh endpoints SERVICE`",
   ERR_CIRCUIT_OPEN: "Wait for the probe to close it, or look at why it opened: `fetchmesh endpoints SERVICE`",
-  ERR_LOOP_DETECTED: "The request came back to where it had been: look for a route or a proxy setting that points at the mesh itself",
+  ERR_LOOP_DETECTED:
+    "The request came back to where it had been: look for a route or a proxy setting that points at the mesh itself",
   ERR_NOT_READY: "Retry shortly: the sidecar has no config or certificate yet, or is draining",
   ERR_CONNECT_FAILED: "Check that something listens there: the instance may be starting or gone",
   ERR_CONNECT_TIMEOUT: "Check the network between here and there",
-  ERR_UPSTREAM_IDENTITY: "Something else answers at this address than the service that was dialled: check the registration",
+  ERR_UPSTREAM_IDENTITY:
+    "Something else answers at this address than the service that was dialled: check the registration",
   ERR_UPSTREAM_RESET: "Look at the logs of the service called; the request may have been processed",
   ERR_UPSTREAM_PROTOCOL: "Look at what the service called sends; it is not valid HTTP",
   ERR_DEADLINE_EXCEEDED: "The service called was too slow: raise timeouts.request of its route, or look at why",

@@ -16,7 +16,13 @@ export interface Events {
   attemptFinished?(exchange: Exchange, endpoint: EndpointState, status: number, error: MeshError | null): void;
   retryPlanned?(exchange: Exchange, reason: string): void;
   retryRefused?(exchange: Exchange, reason: "budget" | "limit" | "unsafe" | "deadline"): void;
-  breakerChanged?(cluster: Cluster, endpoint: EndpointState, from: BreakerPosition, to: BreakerPosition, source: BreakerSource): void;
+  breakerChanged?(
+    cluster: Cluster,
+    endpoint: EndpointState,
+    from: BreakerPosition,
+    to: BreakerPosition,
+    source: BreakerSource,
+  ): void;
   endpointsChanged?(cluster: Cluster): void;
   connectionOpened?(direction: Direction, encrypted: boolean): void;
   connectionClosed?(direction: Direction, encrypted: boolean): void;
@@ -32,7 +38,8 @@ export interface Events {
 export function fanOut(listeners: readonly Events[]): Events {
   const names = new Set<keyof Events>();
   for (const listener of listeners) {
-    for (const name of Object.keys(listener) as (keyof Events)[]) if (typeof listener[name] === "function") names.add(name);
+    for (const name of Object.keys(listener) as (keyof Events)[])
+      if (typeof listener[name] === "function") names.add(name);
   }
   const joined: Record<string, (...facts: unknown[]) => void> = {};
   for (const name of names) {
@@ -40,7 +47,12 @@ export function fanOut(listeners: readonly Events[]): Events {
       const call = listener[name] as ((...facts: unknown[]) => void) | undefined;
       return call === undefined ? [] : [call.bind(listener)];
     });
-    joined[name] = calls.length === 1 ? calls[0]! : (...facts) => { for (const call of calls) call(...facts); };
+    joined[name] =
+      calls.length === 1
+        ? calls[0]!
+        : (...facts) => {
+            for (const call of calls) call(...facts);
+          };
   }
-  return joined as Events;
+  return joined;
 }

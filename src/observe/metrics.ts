@@ -143,7 +143,12 @@ export class Family<C extends AnyCell> {
 
   #overflow(): C {
     const { labelNames, create } = this.#init;
-    return (this.#other ??= create(labelText(labelNames, labelNames.map(() => "other"))));
+    return (this.#other ??= create(
+      labelText(
+        labelNames,
+        labelNames.map(() => "other"),
+      ),
+    ));
   }
 }
 

@@ -64,7 +64,9 @@ export function quantile(ratio: number, buckets: readonly Bucket[], earlier: rea
   const below = counts[index - 1] ?? { bound: 0, count: 0 };
   // Nothing is known above the last finite bound but that it is above.
   if (at.bound === Infinity) return below.bound;
-  return at.count === below.count ? at.bound : below.bound + (at.bound - below.bound) * ((rank - below.count) / (at.count - below.count));
+  return at.count === below.count
+    ? at.bound
+    : below.bound + (at.bound - below.bound) * ((rank - below.count) / (at.count - below.count));
 }
 
 /** @throws {SyntaxError} naming the line that is not in the format */
@@ -85,7 +87,11 @@ export function parsePrometheus(text: string): Scrape {
     const [, keyword, name, ...rest] = line.split(" ");
     if (name === undefined) continue;
     if (keyword === "TYPE") types.set(name, rest.join(" "));
-    else if (keyword === "HELP") help.set(name, rest.join(" ").replaceAll(/\\(.)/g, (_, c: string) => (c === "n" ? "\n" : c)));
+    else if (keyword === "HELP")
+      help.set(
+        name,
+        rest.join(" ").replaceAll(/\\(.)/g, (_, c: string) => (c === "n" ? "\n" : c)),
+      );
   }
   return new Scrape(samples, types, help);
 }
@@ -107,7 +113,10 @@ class SampleReader {
     const labels: Record<string, string> = {};
     if (this.#take("{") && !this.#labels(labels)) return null;
     // Value, then an optional timestamp, which we have no use for.
-    const fields = this.#line.slice(this.#at).trim().split(/[ \t]+/);
+    const fields = this.#line
+      .slice(this.#at)
+      .trim()
+      .split(/[ \t]+/);
     const value = parseNumber(fields[0] ?? "");
     return value === null || fields.length > 2 ? null : { name, labels, value };
   }

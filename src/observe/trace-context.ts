@@ -21,7 +21,11 @@ export function parseTraceParent(text: string): TraceParent | null {
   if (text.startsWith("ff")) return null;
   if (text.length > 55 && (text.startsWith("00") || text.charCodeAt(55) !== dash)) return null;
   if (isZero(text, 3, 35) || isZero(text, 36, 52)) return null;
-  return { traceId: text.slice(3, 35), parentId: text.slice(36, 52), isSampled: (hexDigit(text.charCodeAt(54)) & 1) === 1 };
+  return {
+    traceId: text.slice(3, 35),
+    parentId: text.slice(36, 52),
+    isSampled: (hexDigit(text.charCodeAt(54)) & 1) === 1,
+  };
 }
 
 export function formatTraceParent(traceId: string, spanId: string, isSampled: boolean): string {
