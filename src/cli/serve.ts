@@ -1,0 +1,65 @@
+/** How every long-running verb lives: one ready line on stdout, JSON log lines on stderr, a drain on the first signal. */
+import process from "node:process";
+import { systemClock } from "../clock.ts";
+import { createLog, type Log } from "../observe/log.ts";
+import type { Output } from "./output.ts";
+
+export type StopSignal = "SIGTERM" | "SIGINT";
+
+/** Writes a line that ends with a line feed to stderr. */
+export function writeLog(line: string): void {
+  process.stderr.write(line);
+}
+
+/** JSON lines on stderr. */
+export const serverLog: Log = createLog({ level: "info", clock: systemClock, write: writeLog });
+
+export interface Serving {
+  /** The ready line without `event`. */
+  readonly ready: Readonly<Record<string, unknown>>;
+  /** Finishes what is in flight, then lets go of everything. */
+  readonly drain: () => Promise<void>;
+}
+
+/** Announces readiness, waits until asked to stop, drains. */
+export async function serve(serving: Serving, stop: StopRequest, output: Output): Promise<number> {
+  await output.value({ event: "ready", ...serving.ready });
+  const signal = await stop.requested;
+  serverLog.info("draining", { signal });
+  await serving.drain();
+  serverLog.info("stopped");
+  return 0;
+}
+
+/**
+ * Listens for the signals that ask a process to stop; a second one ends the process at once. Made before anything is
+ * started, so that a signal during the start is not lost.
+ */
+export class StopRequest {
+  readonly requested: Promise<StopSignal>;
+  #isRequested = false;
+
+  constructor() {
+    let request: (signal: StopSignal) => void;
+    this.requested = new Promise((resolve) => {
+      request = resolve;
+    });
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      process.on(signal, () => {
+        // The shell's convention for "ended by signal N".
+        if (this.#isRequested) process.exit(signal === "SIGINT" ? 130 : 143);
+        this.#isRequested = true;
+        request(signal);
+      });
+    }
+  }
+
+  get isRequested(): boolean {
+    return this.#isRequested;
+  }
+
+  /** `work`, or null if a stop was requested before it was done: a start that waits for a store can be interrupted. */
+  async race<T>(work: Promise<T>): Promise<T | null> {
+    return Promise.race([work, this.requested.then(() => null)]);
+  }
+}

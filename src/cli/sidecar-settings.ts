@@ -1,0 +1,84 @@
+/** Settings of `sidecar` and `run` as the options of a sidecar. */
+import { readFileSync } from "node:fs";
+import { MeshError } from "../errors.ts";
+import type { HostPort, SidecarOptions } from "../sidecar-options.ts";
+import { controlAccess, readContextFacts } from "./context.ts";
+import { writeLog } from "./serve.ts";
+import type { Settings } from "./settings.ts";
+
+/**
+ * Where the config and the identity come from: what is said explicitly, else the context. The context's operator may
+ * also create the join token; anybody else brings one.
+ */
+export async function sidecarOptions(settings: Settings, app: HostPort): Promise<SidecarOptions> {
+  const store = settings.get("store");
+  const svidDir = settings.get("svid-dir");
+  const explicitControl = settings.get("control");
+  // A context that happens to lie here says nothing about a mesh that was named explicitly.
+  const isSelfSufficient = explicitControl !== undefined || (store !== undefined && svidDir !== undefined);
+  const context = isSelfSufficient ? null : readContextFacts(settings.need("dir"));
+  const control = explicitControl ?? context?.control;
+  const mtls = settings.need("mtls");
+  const token = svidDir === undefined && mtls !== "off" ? await joinToken(settings, control) : undefined;
+
+  return {
+    service: settings.need("service"),
+    namespace: settings.need("namespace"),
+    app,
+    outbound: settings.need("outbound"),
+    inbound: settings.need("inbound"),
+    inboundH2: settings.need("inbound-h2"),
+    admin: settings.need("admin"),
+    health: settings.need("health"),
+    upstreams: settings.need("upstream").map(({ service, port }) => ({ service, listen: { host: "127.0.0.1", port } })),
+    mtls,
+    log: writeLog,
+    ...known({
+      store,
+      control,
+      token,
+      svidDir,
+      mesh: settings.get("mesh") ?? context?.mesh,
+      trustDomain: settings.get("trust-domain") ?? context?.trustDomain,
+      zone: settings.get("zone"),
+      advertise: settings.get("advertise"),
+      instance: settings.get("instance"),
+      stateDir: settings.get("state-dir"),
+    }),
+  };
+}
+
+async function joinToken(settings: Settings, control: string | undefined): Promise<string | undefined> {
+  const token = settings.get("token");
+  if (token !== undefined) return token;
+  const file = settings.get("token-file");
+  if (file !== undefined) return readToken(file);
+  // resolveSidecarOptions says what is missing.
+  if (control === undefined) return undefined;
+  const { ControlClient } = await import("./control-client.ts");
+  const created = await new ControlClient(controlAccess(settings)).createToken({
+    service: settings.need("service"),
+    namespace: settings.need("namespace"),
+    // Used within moments, by this process.
+    ttlMs: 60_000,
+  });
+  return created.token;
+}
+
+function readToken(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    throw new MeshError("ERR_OPTION_INVALID", `Cannot read the join token from "${file}"`, {
+      cause: error,
+      advice: "write one there: fetchmesh token create --service NAME > FILE",
+    });
+  }
+}
+
+/** Without the keys whose value is undefined: an option that is there and undefined is not an absent option. */
+function known<T extends Record<string, unknown>>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
