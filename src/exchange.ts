@@ -108,6 +108,8 @@ export class Exchange {
   deadlineMs: number = Infinity;
   /** 1-based number of the attempt in flight; 0 before the first. */
   attempt = 0;
+  /** Endpoints whose attempts failed, in order: the next attempt goes elsewhere if it can. `null` before the first failure. */
+  tried: EndpointState[] | null = null;
   /** Access-log flag of the outcome so far. */
   flag: ResponseFlag = "";
   /** The error a reply of our own was made from. */
@@ -123,6 +125,7 @@ export class Exchange {
   /** Whoever is being waited for on behalf of this exchange (an attempt, a back-off); cleared by its owner when done. */
   interrupt: ((reason: MeshError) => void) | null = null;
   #finishers: Finisher[] | null = null;
+  #attemptFinishers: Finisher[] | null = null;
   #over = false;
 
   constructor(init: ExchangeInit) {
@@ -149,9 +152,24 @@ export class Exchange {
     else this.#finishers.push(finisher);
   }
 
+  /** As `atFinish`, for the books of one attempt: told when its response is complete, discarded for a repeat, or lost. */
+  atAttemptEnd(finisher: Finisher): void {
+    if (this.#over) finisher.finished(this);
+    else if (this.#attemptFinishers === null) this.#attemptFinishers = [finisher];
+    else this.#attemptFinishers.push(finisher);
+  }
+
+  /** Called by whoever gives up on the attempt in flight, before the next one starts; `finish` ends the last. */
+  endAttempt(): void {
+    const finishers = this.#attemptFinishers;
+    this.#attemptFinishers = null;
+    if (finishers !== null) for (let i = finishers.length - 1; i >= 0; i--) finishers[i]?.finished(this);
+  }
+
   /** Called by the edge that writes the reply, exactly once, when nothing of this exchange is left to do. */
   finish(): void {
     if (this.#over) return;
+    this.endAttempt();
     this.#over = true;
     const finishers = this.#finishers;
     this.#finishers = null;

@@ -27,6 +27,8 @@ export class EndpointState {
   readonly breaker: BreakerState;
   /** Cleared when the registry drops it; requests in flight finish. */
   isListed = true;
+  /** Out of the choice because of its breaker. An open one stays in if the pool cannot spare it. */
+  isEjected = false;
 
   constructor(record: EndpointRecord, breaker: BreakerState) {
     this.record = record;

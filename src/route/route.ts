@@ -1,6 +1,7 @@
 /** 3 where: finds the service a request is for and the rule that decides how it gets there. */
-import type { HeaderFilter } from "./filters.ts";
 import type { ServiceKey } from "../control/snapshot.ts";
+import type { BackendConfig } from "../policy/backend-config.ts";
+import type { HeaderFilter } from "./filters.ts";
 
 /** Retry as an HTTPRoute rule or a BackendPolicy states it, resolved. */
 export interface RetryConfig {
@@ -8,6 +9,8 @@ export interface RetryConfig {
   readonly retries: number;
   /** Statuses that are repeated if the method is idempotent. */
   readonly codes: ReadonlySet<number>;
+  /** Waited before any repeat, jitter on top: the `backoff` of a document. @default 0 */
+  readonly backoffMinMs?: number;
   readonly backoffBaseMs: number;
   readonly backoffMaxMs: number;
 }
@@ -17,6 +20,8 @@ export interface TimeoutConfig {
   readonly requestMs: number;
   /** One attempt; 0: none. */
   readonly backendRequestMs: number;
+  /** Whether `requestMs` lasts to the end of the response body, or only to its head. @default true */
+  readonly coversBody?: boolean;
 }
 
 /** One weighted destination of a rule. */
@@ -26,6 +31,8 @@ export interface Backend {
   readonly weight: number;
   readonly requestFilter: HeaderFilter | null;
   readonly responseFilter: HeaderFilter | null;
+  /** The policy of `service` in the same config version: what a request may hold on to without looking it up. */
+  readonly config: BackendConfig;
 }
 
 /** A rule, compiled. Shared by all requests that match it. */
@@ -33,6 +40,8 @@ export interface RouteRule {
   /** "namespace/route" or "default" where no route is attached: the bounded label of metrics and logs. */
   readonly name: string;
   readonly backends: readonly Backend[];
+  /** One per backend, in order: made with the rule so that choosing one allocates nothing. */
+  readonly decisions: readonly RouteDecision[];
   readonly requestFilter: HeaderFilter | null;
   readonly responseFilter: HeaderFilter | null;
   readonly timeouts: TimeoutConfig;
