@@ -5,7 +5,7 @@
  * - FETCHMESH_TEST_TIMEOUT_MS=120000   limit per file
  */
 
-import { globSync, mkdirSync } from "node:fs";
+import { globSync, mkdirSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type FileResult, killRunning, runFile } from "./testing/run-file.ts";
@@ -22,6 +22,8 @@ interface Job {
 const alone = /\/(?:mesh|attack|cli)\//;
 
 const limitMs = Number(process.env["FETCHMESH_TEST_TIMEOUT_MS"] ?? 120_000);
+/** CI gives up after 25 minutes, and then nobody learns which files hung. */
+const suiteEndsMs = performance.now() + 22 * 60_000;
 const wanted = (process.env["FETCHMESH_TEST_RUNTIMES"] ?? "").split(",").filter((name) => name !== "");
 const pattern = process.argv[2] ?? "";
 
@@ -37,8 +39,10 @@ if (missing.length > 0 || jobs.length === 0) {
   process.exit(1);
 }
 
-const reports = join(root, ".cache/tests");
+// A folder per run: several may be under way in one checkout.
+const reports = join(root, ".cache/tests", String(process.pid));
 mkdirSync(reports, { recursive: true });
+process.on("exit", () => rmSync(reports, { recursive: true, force: true }));
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
     killRunning();
@@ -78,7 +82,8 @@ async function runAll(queue: readonly Job[], lanes: number): Promise<void> {
   let next = 0;
   const lane = async (): Promise<void> => {
     for (let step = steps[next++]; step !== undefined; step = steps[next++]) {
-      results.push(await runFile(step.job.file, step.runtime, step.job.timeoutMs, reports));
+      const timeoutMs = Math.max(1000, Math.min(step.job.timeoutMs, suiteEndsMs - performance.now()));
+      results.push(await runFile(step.job.file, step.runtime, timeoutMs, reports));
       const ofFile = results.filter(({ file }) => file === step.job.file);
       if (ofFile.length === step.job.runtimes.length) printFile(ofFile);
     }

@@ -60,8 +60,11 @@ function execute([program = "", ...args]: readonly string[], timeoutMs: number):
       killGroup(group);
     }, timeoutMs);
     child.on("error", (error) => collect(String(error)));
-    // On "exit", not "close": a process left behind holds the pipes open and would hang the runner.
-    child.on("exit", () => void (leftProcesses = killGroup(group)));
+    child.on("exit", () => {
+      leftProcesses = killGroup(group) && !timedOut;
+      // One that has left the group too may hold the pipes open for ever.
+      setTimeout(() => [child.stdout, child.stderr].forEach((pipe) => pipe.destroy()), 1000).unref();
+    });
     child.on("close", (code, signal) => {
       clearTimeout(timer);
       groups.delete(group);
@@ -93,7 +96,7 @@ function judge(file: string, report: TestCase[] | undefined, ending: Ending, tim
   const fail = (why: string): TestCase[] => {
     return [...cases, { name: file, outcome: "failed", detail: `${why}\n${ending.output.trim()}`.trim() }];
   };
-  if (ending.timedOut) return fail(`The file did not end within ${timeoutMs / 1000} s and was killed.`);
+  if (ending.timedOut) return fail(`The file did not end within ${Math.round(timeoutMs / 1000)} s and was killed.`);
   const exit = ending.signal ?? `exit code ${ending.code}`;
   if (report === undefined) return fail(`The process ended (${exit}) without finishing its tests.`);
   if (ending.code !== 0 && !cases.some((one) => one.outcome === "failed"))

@@ -68,13 +68,8 @@ function commandOf(name: RuntimeName, program: string): Runtime["command"] {
   if (name === "deno") {
     return (file, report) => [program, "test", "-A", "--no-check", `--junit-path=${report}`, `./${file}`];
   }
-  return (file, report) => [
-    program,
-    "--test",
-    "--test-isolation=none",
-    "--test-force-exit",
-    "--test-reporter=junit",
-    `--test-reporter-destination=${report}`,
-    `./${file}`,
-  ];
+  // "spec" beside the report: it is written as the tests go, so it shows how far a file came that hung.
+  const spec = ["--test-reporter=spec", "--test-reporter-destination=stdout"];
+  const flags = ["--test", "--test-isolation=none", "--test-force-exit", ...spec, "--test-reporter=junit"];
+  return (file, report) => [program, ...flags, `--test-reporter-destination=${report}`, `./${file}`];
 }
