@@ -7,6 +7,7 @@ COPY package.json package-lock.json ./
 # Install scripts are off: they fetch runtimes for development, which the image does not need.
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json mod.ts ./
+COPY scripts/build ./scripts/build
 COPY src ./src
 RUN npm run build && npm prune --omit=dev --ignore-scripts
 
