@@ -3,18 +3,13 @@ import { connect as connectNet, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { MeshError } from "../errors.ts";
 import type { ByteSocket, ConnectOptions, ConnectTls } from "./contract.ts";
-import { NodeSocket } from "./node-socket.ts";
+import { wrapSocket, type SocketTraits } from "./node-socket-facts.ts";
 import { clientHandshakeError, clientOptionsOf, peerChain, unusableMaterial } from "./node-tls.ts";
 import { connectError, formatAddress } from "./socket-errors.ts";
 
-export interface SocketLimits {
-  readonly tlsIgnoresPause: boolean;
-  readonly maxHeldBytes: number;
-}
-
 export const defaultConnectTimeoutMs = 2_000;
 
-export function connectNode(options: ConnectOptions, limits: SocketLimits): Promise<ByteSocket> {
+export function connectNode(options: ConnectOptions, traits: SocketTraits): Promise<ByteSocket> {
   const address = formatAddress(options);
   const { tls, signal, timeoutMs = defaultConnectTimeoutMs } = options;
   return new Promise((resolve, reject) => {
@@ -57,11 +52,20 @@ export function connectNode(options: ConnectOptions, limits: SocketLimits): Prom
           const refusal = refusalOf(socket as TLSSocket, tls, chain);
           if (refusal !== null) return fail(new MeshError("ERR_UPSTREAM_IDENTITY", `${address}: ${refusal}`));
         } catch (error) {
-          return fail(new MeshError("ERR_UPSTREAM_IDENTITY", `${address}: its identity could not be checked`, { cause: error }));
+          return fail(
+            new MeshError("ERR_UPSTREAM_IDENTITY", `${address}: its identity could not be checked`, { cause: error }),
+          );
         }
       }
       finish();
-      resolve(wrap(socket, chain, tls !== undefined, options, limits));
+      const socketAddress = socket.remoteAddress ?? options.path ?? options.host ?? "";
+      resolve(
+        wrapSocket(
+          socket,
+          { remoteAddress: socketAddress, peerCertificates: chain, encrypted: tls !== undefined },
+          traits,
+        ),
+      );
     };
     const timer = setTimeout(() => {
       const phase = tls !== undefined && isConnected ? "TLS handshake" : "connection";
@@ -98,23 +102,8 @@ function refusalOf(socket: TLSSocket, tls: ConnectTls, chain: readonly Uint8Arra
   return refusal === null ? null : `its certificate is refused: ${refusal}`;
 }
 
-function wrap(socket: Socket, chain: readonly Uint8Array[], encrypted: boolean, options: ConnectOptions, limits: SocketLimits): ByteSocket {
-  const alpn = encrypted ? (socket as TLSSocket).alpnProtocol : null;
-  return new NodeSocket(socket, {
-    remoteAddress: socket.remoteAddress ?? options.path ?? options.host ?? "",
-    remotePort: socket.remotePort ?? options.port ?? 0,
-    localPort: socket.localPort ?? 0,
-    peerCertificates: chain,
-    alpn: typeof alpn === "string" && alpn !== "" ? alpn : null,
-    encrypted,
-    ignoresPause: encrypted && limits.tlsIgnoresPause,
-    maxHeldBytes: limits.maxHeldBytes,
-  });
-}
-
 function givenUp(address: string, signal: AbortSignal): MeshError {
   const reason: unknown = signal.reason;
   if (reason instanceof MeshError) return reason;
   return new MeshError("ERR_CONNECT_FAILED", `${address}: the attempt was called off`, { cause: reason });
 }
-

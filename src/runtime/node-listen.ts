@@ -4,30 +4,49 @@ import { connect, createServer as createNetServer, type Server, type Socket } fr
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from "node:tls";
 import { MeshError } from "../errors.ts";
 import type { ByteSocket, Listener, ListenEvents, ListenOptions, TlsIdentity, TlsTrust } from "./contract.ts";
-import type { SocketLimits } from "./node-connect.ts";
-import { NodeSocket } from "./node-socket.ts";
-import { handshakeReason, peerChain, secureContextOf, serverOptionsOf, serverRefusal, unusableMaterial } from "./node-tls.ts";
+import { wrapSocket, type SocketTraits } from "./node-socket-facts.ts";
+import {
+  handshakeReason,
+  peerChain,
+  secureContextOf,
+  serverOptionsOf,
+  serverRefusal,
+  unusableMaterial,
+} from "./node-tls.ts";
 import { formatAddress, listenError, systemCode } from "./socket-errors.ts";
 
 export async function listenNode(
   options: ListenOptions,
   onSocket: (socket: ByteSocket) => void,
   events: ListenEvents,
-  limits: SocketLimits,
+  traits: SocketTraits,
 ): Promise<Listener> {
-  const server = options.tls === undefined ? openPlain(options, onSocket, events, limits) : openTls(options, onSocket, events, limits);
+  const server =
+    options.tls === undefined
+      ? openPlain(options, onSocket, events, traits)
+      : openTls(options, onSocket, events, traits);
   const bound = await bind(server, options);
   server.on("error", (error) => events.error?.(error));
   return bound;
 }
 
-function openPlain(options: ListenOptions, onSocket: (socket: ByteSocket) => void, events: ListenEvents, limits: SocketLimits): Server {
+function openPlain(
+  options: ListenOptions,
+  onSocket: (socket: ByteSocket) => void,
+  events: ListenEvents,
+  traits: SocketTraits,
+): Server {
   const server = createNetServer({ allowHalfOpen: true, noDelay: true });
-  server.on("connection", (socket) => handOver(socket, [], options, onSocket, events, limits));
+  server.on("connection", (socket) => handOver(socket, [], options, onSocket, events, traits));
   return server;
 }
 
-function openTls(options: ListenOptions, onSocket: (socket: ByteSocket) => void, events: ListenEvents, limits: SocketLimits): Server {
+function openTls(
+  options: ListenOptions,
+  onSocket: (socket: ByteSocket) => void,
+  events: ListenEvents,
+  traits: SocketTraits,
+): Server {
   const tls = options.tls!;
   let server: TlsServer;
   try {
@@ -44,7 +63,9 @@ function openTls(options: ListenOptions, onSocket: (socket: ByteSocket) => void,
   };
   // Reading the address makes the runtime remember it: after a refusal there is no connection left to ask.
   server.on("connection", (socket: Socket) => void socket.remoteAddress);
-  server.on("tlsClientError", (error: Error, socket: TLSSocket | undefined) => refuse(socket, handshakeReason(error, socket)));
+  server.on("tlsClientError", (error: Error, socket: TLSSocket | undefined) =>
+    refuse(socket, handshakeReason(error, socket)),
+  );
   server.on("secureConnection", (socket: TLSSocket) => {
     // Nothing thrown in a TLS callback may reach the runtime, which would end the process (Node CVE-2026-21637).
     try {
@@ -52,7 +73,7 @@ function openTls(options: ListenOptions, onSocket: (socket: ByteSocket) => void,
       const refusal = serverRefusal(socket, tls.clientAuth, chain);
       if (refusal !== null) return refuse(socket, refusal);
       socket.setNoDelay(true);
-      handOver(socket, chain, options, onSocket, events, limits);
+      handOver(socket, chain, options, onSocket, events, traits);
     } catch (error) {
       refuse(socket, "certificate could not be read");
       events.error?.(MeshError.from(error));
@@ -67,20 +88,10 @@ function handOver(
   options: ListenOptions,
   onSocket: (socket: ByteSocket) => void,
   events: ListenEvents,
-  limits: SocketLimits,
+  traits: SocketTraits,
 ): void {
-  const encrypted = options.tls !== undefined;
-  const alpn = encrypted ? (socket as TLSSocket).alpnProtocol : null;
-  const wrapped = new NodeSocket(socket, {
-    remoteAddress: remoteAddressOf(socket) || (options.path === undefined ? "" : "unix"),
-    remotePort: socket.remotePort ?? 0,
-    localPort: socket.localPort ?? 0,
-    peerCertificates,
-    alpn: typeof alpn === "string" && alpn !== "" ? alpn : null,
-    encrypted,
-    ignoresPause: encrypted && limits.tlsIgnoresPause,
-    maxHeldBytes: limits.maxHeldBytes,
-  });
+  const remoteAddress = remoteAddressOf(socket) || (options.path === undefined ? "" : "unix");
+  const wrapped = wrapSocket(socket, { remoteAddress, peerCertificates, encrypted: options.tls !== undefined }, traits);
   try {
     onSocket(wrapped);
   } catch (error) {
@@ -102,7 +113,8 @@ async function bind(server: Server, options: ListenOptions): Promise<Listener> {
   try {
     await listenOnce(server, options);
   } catch (error) {
-    if (options.path === undefined || systemCode(error) !== "EADDRINUSE" || (await isAnswering(options.path))) throw listenError(address, error);
+    if (options.path === undefined || systemCode(error) !== "EADDRINUSE" || (await isAnswering(options.path)))
+      throw listenError(address, error);
     // The file of a process that died; nobody answers behind it.
     unlinkSync(options.path);
     await listenOnce(server, options).catch((error: unknown) => {
@@ -135,10 +147,13 @@ function listenOnce(server: Server, options: ListenOptions): Promise<void> {
   const { host = "127.0.0.1", port = 0, path, backlog = 1024, reusePort = false } = options;
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(path === undefined ? { host, port, backlog, ...(reusePort && { reusePort }) } : { path, backlog }, () => {
-      server.off("error", reject);
-      resolve();
-    });
+    server.listen(
+      path === undefined ? { host, port, backlog, ...(reusePort && { reusePort }) } : { path, backlog },
+      () => {
+        server.off("error", reject);
+        resolve();
+      },
+    );
   });
 }
 

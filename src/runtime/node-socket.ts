@@ -4,6 +4,12 @@ import { MeshError } from "../errors.ts";
 import type { ByteSocket, SocketHandler } from "./contract.ts";
 import { systemCode } from "./socket-errors.ts";
 
+/** Stops and restarts the reading below a TLS socket whose own `pause()` only stops the telling. */
+export interface ReadControl {
+  readStop(): void;
+  readStart(): void;
+}
+
 export interface NodeSocketFacts {
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -11,8 +17,12 @@ export interface NodeSocketFacts {
   readonly peerCertificates: readonly Uint8Array[];
   readonly alpn: string | null;
   readonly encrypted: boolean;
-  /** The runtime goes on reading after `pause()`, into memory of its own that nobody can bound: we hold the bytes instead. */
+  /**
+   * The runtime goes on reading after `pause()`, into memory of its own that nobody can bound: we never pause the socket, hold
+   * what still arrives ourselves, and stop the reading by `readControl` if there is one.
+   */
   readonly ignoresPause: boolean;
+  readonly readControl: ReadControl | null;
   /** Bytes that may arrive while paused before the connection is given up. */
   readonly maxHeldBytes: number;
 }
@@ -29,6 +39,7 @@ export class NodeSocket implements ByteSocket {
   readonly encrypted: boolean;
   readonly #socket: Socket;
   readonly #ignoresPause: boolean;
+  readonly #readControl: ReadControl | null;
   readonly #maxHeldBytes: number;
   #handler: SocketHandler | null = null;
   #isPaused = false;
@@ -57,6 +68,7 @@ export class NodeSocket implements ByteSocket {
     this.alpn = facts.alpn;
     this.encrypted = facts.encrypted;
     this.#ignoresPause = facts.ignoresPause;
+    this.#readControl = facts.readControl;
     this.#maxHeldBytes = facts.maxHeldBytes;
     socket.on("drain", () => this.#onDrain());
     socket.on("end", () => this.#onEnd());
@@ -78,7 +90,7 @@ export class NodeSocket implements ByteSocket {
     }
     if (this.#peerEnded) queueMicrotask(() => this.#release());
     this.#socket.on("data", (chunk: Uint8Array) => this.#onData(chunk));
-    if (this.#isPaused && !this.#ignoresPause) this.#socket.pause();
+    if (this.#isPaused) this.#stopReading();
   }
 
   write(bytes: Uint8Array | string): boolean {
@@ -103,7 +115,7 @@ export class NodeSocket implements ByteSocket {
   pause(): void {
     if (this.#isPaused) return;
     this.#isPaused = true;
-    if (!this.#ignoresPause && this.#handler !== null) this.#socket.pause();
+    if (this.#handler !== null) this.#stopReading();
   }
 
   resume(): void {
@@ -112,7 +124,7 @@ export class NodeSocket implements ByteSocket {
     if (this.#handler === null) return;
     // Never from inside this call: `resume` is called by handlers, and their calls must not overlap.
     if (this.#held !== null) queueMicrotask(() => this.#release());
-    else if (!this.#ignoresPause) this.#socket.resume();
+    else this.#startReading();
   }
 
   end(): void {
@@ -137,7 +149,8 @@ export class NodeSocket implements ByteSocket {
     }
     // What `resetAndDestroy()` sets, without its wait for buffered writes: whoever stalls must not keep us. A truncated
     // stream then ends as a reset, never as a clean end. TLS shows truncation by the missing close_notify.
-    if (!this.encrypted && !(this.#weEnded && this.#peerEnded)) (this.#socket as { resetAndClosing?: boolean }).resetAndClosing = true;
+    if (!this.encrypted && !(this.#weEnded && this.#peerEnded))
+      (this.#socket as { resetAndClosing?: boolean }).resetAndClosing = true;
     this.#socket.destroy();
   }
 
@@ -202,7 +215,17 @@ export class NodeSocket implements ByteSocket {
     if (this.#held !== null || this.#isPaused) return;
     if (this.#peerEnded) this.#deliverEnd();
     if (this.#closed) this.#deliverClose();
-    else if (!this.#ignoresPause) this.#socket.resume();
+    else this.#startReading();
+  }
+
+  #stopReading(): void {
+    if (!this.#ignoresPause) this.#socket.pause();
+    else if (!this.#closed && !this.#destroyed) this.#readControl?.readStop();
+  }
+
+  #startReading(): void {
+    if (!this.#ignoresPause) this.#socket.resume();
+    else if (!this.#closed && !this.#destroyed) this.#readControl?.readStart();
   }
 
   #onDrain(): void {

@@ -55,7 +55,8 @@ export function peerChain(socket: TLSSocket): readonly Uint8Array[] {
   // Ten is deeper than any path our trust can build; runtimes mark the end by a self-reference or by nothing.
   while (certificate?.raw !== undefined && chain.length < 10) {
     chain.push(certificate.raw);
-    const issuer: PeerCertificate | undefined = (certificate as { issuerCertificate?: PeerCertificate }).issuerCertificate;
+    const issuer: PeerCertificate | undefined = (certificate as { issuerCertificate?: PeerCertificate })
+      .issuerCertificate;
     if (issuer === certificate) break;
     certificate = issuer;
   }
@@ -63,7 +64,11 @@ export function peerChain(socket: TLSSocket): readonly Uint8Array[] {
 }
 
 /** Why a finished handshake on our listener is not good enough, or null. */
-export function serverRefusal(socket: TLSSocket, clientAuth: ListenTls["clientAuth"], chain: readonly Uint8Array[]): string | null {
+export function serverRefusal(
+  socket: TLSSocket,
+  clientAuth: ListenTls["clientAuth"],
+  chain: readonly Uint8Array[],
+): string | null {
   if (clientAuth === "none") return null;
   if (chain.length === 0) return clientAuth === "required" ? "no client certificate" : null;
   if (!socket.authorized) return refusalOf(codeOf(socket.authorizationError)) ?? "client certificate not trusted";
@@ -79,9 +84,11 @@ export function handshakeReason(error: Error, socket: TLSSocket | undefined): st
   return (
     refusalOf(codeOf(socket?.authorizationError)) ??
     refusalOf(code) ??
-    (/handshake timeout/i.test(error.message) ? "handshake timeout"
-    : code === "ECONNRESET" || code === "EPIPE" ? "client hung up during the handshake"
-    : describeSystemError(error))
+    (/handshake timeout/i.test(error.message)
+      ? "handshake timeout"
+      : code === "ECONNRESET" || code === "EPIPE"
+        ? "client hung up during the handshake"
+        : describeSystemError(error))
   );
 }
 
@@ -91,18 +98,32 @@ export function clientHandshakeError(address: string, error: Error): MeshError {
   const refusal = refusalOf(code);
   const facts = { sent: "nothing", cause: error } as const;
   if (isCertificateCode(code)) {
-    return new MeshError("ERR_UPSTREAM_IDENTITY", `${address}: its certificate is refused: ${refusal ?? describeSystemError(error)}`, facts);
+    return new MeshError(
+      "ERR_UPSTREAM_IDENTITY",
+      `${address}: its certificate is refused: ${refusal ?? describeSystemError(error)}`,
+      facts,
+    );
   }
   if (code.includes("_ALERT_")) {
-    const alert = code.slice(code.indexOf("_ALERT_") + 7).toLowerCase().replaceAll("_", " ");
+    const alert = code
+      .slice(code.indexOf("_ALERT_") + 7)
+      .toLowerCase()
+      .replaceAll("_", " ");
     return new MeshError("ERR_CONNECT_FAILED", `${address}: the peer refused the TLS handshake: ${alert}`, facts);
   }
-  if (refusal === "plaintext") return new MeshError("ERR_CONNECT_FAILED", `${address}: the peer does not speak TLS`, facts);
-  return new MeshError("ERR_CONNECT_FAILED", `${address}: TLS handshake failed: ${refusal ?? describeSystemError(error)}`, facts);
+  if (refusal === "plaintext")
+    return new MeshError("ERR_CONNECT_FAILED", `${address}: the peer does not speak TLS`, facts);
+  return new MeshError(
+    "ERR_CONNECT_FAILED",
+    `${address}: TLS handshake failed: ${refusal ?? describeSystemError(error)}`,
+    facts,
+  );
 }
 
 export function unusableMaterial(error: unknown): MeshError {
-  return new MeshError("ERR_OPTION_INVALID", `certificate or key is not usable: ${describeSystemError(error)}`, { cause: error });
+  return new MeshError("ERR_OPTION_INVALID", `certificate or key is not usable: ${describeSystemError(error)}`, {
+    cause: error,
+  });
 }
 
 function codeOf(authorizationError: unknown): string {
@@ -110,7 +131,9 @@ function codeOf(authorizationError: unknown): string {
 }
 
 function isCertificateCode(code: string): boolean {
-  return /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_(?:CA|PURPOSE)|ERR_TLS_CERT_|HOSTNAME_MISMATCH|PATH_LENGTH)/.test(code);
+  return /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_(?:CA|PURPOSE)|ERR_TLS_CERT_|HOSTNAME_MISMATCH|PATH_LENGTH)/.test(
+    code,
+  );
 }
 
 /** BoringSSL (Bun), OpenSSL (Node) and rustls (Deno) name the same things differently. */

@@ -51,22 +51,33 @@ export function connectError(address: string, error: unknown): MeshError {
 export function listenError(address: string, error: unknown): MeshError {
   const code = systemCode(error);
   if (code === "EADDRINUSE") {
-    const what = address.startsWith("unix:") ? `${address} is taken by a running process` : `port ${portOf(address)} is taken (${address})`;
+    const what = address.startsWith("unix:")
+      ? `${address} is taken by a running process`
+      : `port ${portOf(address)} is taken (${address})`;
     return new MeshError("ERR_OPTION_INVALID", `${what}: choose another, or port 0 for any free one`, {
       advice: "stop the other process, or listen elsewhere",
       cause: error,
     });
   }
   const hint =
-    code === "EADDRNOTAVAIL" ? ": use an address of this machine, or 0.0.0.0 for all"
-    : code === "EACCES" ? ": ports below 1024 need a privilege, choose a higher one"
-    : code === "ENOTFOUND" || code === "EAI_AGAIN" ? ": write the address as numbers"
-    : "";
-  return new MeshError("ERR_OPTION_INVALID", `cannot listen on ${address}: ${describeSystemError(error)}${hint}`, { cause: error });
+    code === "EADDRNOTAVAIL"
+      ? ": use an address of this machine, or 0.0.0.0 for all"
+      : code === "EACCES"
+        ? ": ports below 1024 need a privilege, choose a higher one"
+        : code === "ENOTFOUND" || code === "EAI_AGAIN"
+          ? ": write the address as numbers"
+          : "";
+  return new MeshError("ERR_OPTION_INVALID", `cannot listen on ${address}: ${describeSystemError(error)}${hint}`, {
+    cause: error,
+  });
 }
 
 /** "host:port", "[v6]:port" or "unix:/path". */
-export function formatAddress(where: { readonly host?: string | undefined; readonly port?: number | undefined; readonly path?: string | undefined }): string {
+export function formatAddress(where: {
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  readonly path?: string | undefined;
+}): string {
   if (where.path !== undefined) return `unix:${where.path}`;
   const host = where.host ?? "127.0.0.1";
   return `${host.includes(":") ? `[${host}]` : host}:${where.port ?? 0}`;

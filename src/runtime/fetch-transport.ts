@@ -1,0 +1,133 @@
+/** Requests over the platform's `fetch` and its bindings: the transport of the edge, and of applications that bring their own. */
+import { MeshError } from "../errors.ts";
+import type { Capabilities, FetchTransport } from "./contract.ts";
+import { edgeCapabilities } from "./edge.ts";
+
+/** Anything with the platform's `fetch`: a service binding, an mTLS certificate binding, an application's own client. */
+export interface Fetcher {
+  fetch(request: Request): Promise<Response>;
+}
+
+export interface FetchTransportOptions {
+  /** @default the platform's `fetch`, looked up when a request is sent */
+  readonly fetch?: (request: Request) => Promise<Response>;
+  /** Addresses that are reached through a binding instead, by `host:port` or by host. */
+  readonly bindings?: Readonly<Record<string, Fetcher>>;
+  /** @default what the edge cannot do */
+  readonly capabilities?: Capabilities;
+}
+
+/**
+ * Sends requests by `fetch`. The address replaces scheme, host and port of the request's URL; path and query stay.
+ *
+ * - Redirects are handed back, never followed.
+ * - `host` is the address's unless the platform lets it be overridden: fetch standard §4.6 forbids it, Bun and workerd allow it.
+ * - Whether a failed request reached the upstream is unknown on most platforms: only a failure that names its cause as a
+ *   connect error counts as `sent: "nothing"`, all others as `sent: "head"`.
+ */
+export function fetchTransport(options: FetchTransportOptions = {}): FetchTransport {
+  const { bindings = {}, capabilities = edgeCapabilities } = options;
+  return {
+    kind: "fetch",
+    name: "platform fetch",
+    capabilities,
+    async fetch(request, address) {
+      const target = retarget(request.url, address);
+      const fetcher = bindings[target.host] ?? bindings[target.hostname];
+      const outgoing = rebuild(request, target);
+      try {
+        if (fetcher !== undefined) return await fetcher.fetch(outgoing);
+        // Looked up late: tests and instrumentation replace it. Called bare: workerd refuses a foreign `this`.
+        return await (options.fetch === undefined ? globalThis.fetch(outgoing) : options.fetch(outgoing));
+      } catch (error) {
+        throw failure(address, error, request.signal);
+      }
+    },
+  };
+}
+
+function retarget(url: string, address: string): URL {
+  let origin: URL;
+  try {
+    origin = new URL(address);
+  } catch (error) {
+    throw new MeshError("ERR_OPTION_INVALID", `"${address}" is no address: write http://host:port`, { cause: error });
+  }
+  const target = new URL(url);
+  target.protocol = origin.protocol;
+  target.hostname = origin.hostname;
+  target.port = origin.port;
+  return target;
+}
+
+function rebuild(request: Request, target: URL): Request {
+  const init: RequestInit & { duplex?: "half" } = {
+    method: request.method,
+    headers: request.headers,
+    redirect: "manual",
+    signal: request.signal,
+  };
+  if (request.body !== null) {
+    init.body = request.body;
+    // A streaming upload must be announced (fetch standard §5.4).
+    init.duplex = "half";
+  }
+  return new Request(target, init);
+}
+
+/** Codes of Node (undici), Bun and Deno for "there was never a connection". workerd names none. */
+const neverConnected = new Set([
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EADDRNOTAVAIL",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "ConnectionRefused",
+  "FailedToOpenSocket",
+  "DNSResolveFailed",
+]);
+
+function failure(address: string, error: unknown, signal: AbortSignal): unknown {
+  // The caller's own reason, unchanged: whoever aborted knows why.
+  if (signal.aborted) return signal.reason;
+  const code = codeOf(error, 0);
+  if (neverConnected.has(code) || isRefusalText(error)) {
+    return new MeshError("ERR_CONNECT_FAILED", `${address}: ${code === "" ? "connection refused" : describe(code)}`, {
+      sent: "nothing",
+      cause: error,
+    });
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return new MeshError("ERR_UPSTREAM_RESET", `${address}: ${message}`, { sent: "head", cause: error });
+}
+
+/** undici hides the code one or two causes down. */
+function codeOf(error: unknown, depth: number): string {
+  if (typeof error !== "object" || error === null || depth > 3) return "";
+  const { code, cause, errors } = error as { code?: unknown; cause?: unknown; errors?: unknown };
+  if (typeof code === "string" && code !== "") return code;
+  return codeOf(cause ?? (Array.isArray(errors) ? errors[0] : undefined), depth + 1);
+}
+
+/** Deno has no code, only the text of hyper's connector, which says so when it was the connecting that failed. */
+function isRefusalText(error: unknown): boolean {
+  return error instanceof TypeError && /client error \(Connect\)/.test(error.message);
+}
+
+function describe(code: string): string {
+  switch (code) {
+    case "ECONNREFUSED":
+    case "ConnectionRefused":
+      return "connection refused";
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+    case "DNSResolveFailed":
+      return "host name not found";
+    case "UND_ERR_CONNECT_TIMEOUT":
+      return "connection timed out";
+    default:
+      return `connection failed (${code})`;
+  }
+}
