@@ -23,7 +23,7 @@ export interface BackendConfig {
 /** Who has no policy gets these. Sources: Envoy's and Linkerd's defaults; where they differ, the reason is at the field. */
 export const backendDefaults: BackendConfig = deepFreeze({
   algorithm: "least-request",
-  limits: { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 1024, maxRetries: 3 },
+  limits: { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 1024, maxRetries: Infinity },
   breaker: {
     consecutiveFailures: 5,
     // opossum's and moleculer's 50 %, but not before there are enough answers for a ratio to mean something.

@@ -10,7 +10,10 @@ export interface LimitConfig {
   readonly maxPendingRequests: number;
   /** Requests whose response is not complete. @default 1024 */
   readonly maxRequests: number;
-  /** Repeats in flight at once. @default 3 */
+  /**
+   * Repeats in flight at once. Envoy's 3 fails every fourth request when an endpoint dies under load; like Envoy's, our
+   * retry budget takes its place, and it is on by default. @default Infinity
+   */
   readonly maxRetries: number;
 }
 

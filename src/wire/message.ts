@@ -12,6 +12,8 @@ export interface BodySource {
   readonly whole: Uint8Array | null;
   /** Bytes to come, `null` if unknown (chunked or until close). 0 means no body. */
   readonly length: number | null;
+  /** False while no byte has been taken: even a body in motion can then go to another endpoint. Absent: not known. */
+  readonly isPiped?: boolean;
   /** Starts delivery into `sink`. Backpressure by the return value of `sink.data` and `resume`. */
   pipe(sink: BodySink): void;
   /** Continues after `sink.data` returned false. */
