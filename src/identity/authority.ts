@@ -11,9 +11,9 @@ import { randomHex } from "../random.ts";
 import { readCertificate } from "./certificate.ts";
 import { verifyCsr } from "./csr.ts";
 import { pathProblem } from "./path.ts";
+import { rootFingerprint } from "./fingerprint.ts";
 import { decodePem, splitCertificates } from "./pem.ts";
 import { exportPrivateKey, generateKeys, importPrivateKey, isKeyPair, keyAlgorithm } from "./private-key.ts";
-import { sha256Hex } from "./sha256.ts";
 import type { SpiffeId } from "./spiffe-id.ts";
 import { generateTokenKey, importTokenKey, type TokenKey } from "./token.ts";
 import { bufferSource, webCrypto } from "./webcrypto.ts";
@@ -143,11 +143,6 @@ export async function openAuthority(options: OpenAuthorityOptions): Promise<Auth
       return certificate;
     },
   };
-}
-
-/** "sha256:<hex>" of the first certificate's DER. */
-export function rootFingerprint(pem: string): string {
-  return `sha256:${sha256Hex(decodePem(pem, "CERTIFICATE")[0]!)}`;
 }
 
 interface Issuer {
