@@ -2,9 +2,9 @@
 import * as z from "zod/mini";
 import { coreGroup, labelName, metadataOf, objectName, text } from "./resource-common.ts";
 
-// Istio: exact, "prefix*", "*suffix" or "*" (present). A star elsewhere would match nothing there and surprise here.
-const pattern = text('a value with "*" only alone, at the start or at the end', (value) => {
-  const inner = value === "*" ? "" : value.startsWith("*") ? value.slice(1) : value.endsWith("*") ? value.slice(0, -1) : value;
+// Istio: exact, "prefix*", "*suffix" or "*" (present); "/api/**" is read as "/api/*". A star elsewhere would be a surprise.
+const pattern = text('a value with "*" only at the start or only at the end', (value) => {
+  const inner = value.startsWith("*") ? value.replace(/^\*+/, "") : value.replace(/\*+$/, "");
   return value.length > 0 && value.length <= 2_048 && !inner.includes("*");
 });
 const patterns = z.optional(z.array(pattern).check(z.minLength(1), z.maxLength(256)));

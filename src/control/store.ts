@@ -78,6 +78,8 @@ export interface RegistryStore {
   register(record: InstanceRecord, ttlMs: number): Promise<void>;
   deregister(id: string, service: string, namespace: string): Promise<void>;
   instances(): Promise<readonly InstanceRecord[]>;
+  /** Ids that deregistered within the last ten minutes: tells leaving from falling silent (I13). */
+  departed(): Promise<readonly string[]>;
 }
 
 /** One caller's word that it opened its breaker for an endpoint. */
