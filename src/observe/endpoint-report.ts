@@ -17,9 +17,9 @@ export interface EndpointReport {
   readonly weight: number;
   readonly identity: string | null;
   readonly breaker: BreakerPosition;
-  /** Who decided the breaker's position; `local` while it is closed. */
+  /** Who decided the breaker's position. */
   readonly source: BreakerSource;
-  /** True while no request but a probe goes there. */
+  /** True while no request but a probe goes there. An open one still takes requests if the pool cannot spare it. */
   readonly ejected: boolean;
   /** Until the next probe; null unless open. */
   readonly openForMs: number | null;
@@ -73,8 +73,8 @@ function reportEndpoint(endpoint: EndpointState, nowMs: number): EndpointReport 
     weight: record.weight,
     identity: record.identity,
     breaker: current.kind,
-    source: current.kind === "closed" ? "local" : current.source,
-    ejected: current.kind !== "closed",
+    source: breaker.source,
+    ejected: endpoint.isEjected,
     openForMs: current.kind === "open" ? Math.max(0, Math.round(current.untilMs - nowMs)) : null,
     inFlight,
     latencyEwmaMs: Math.round(endpoint.latencyEwmaMs * 100) / 100,

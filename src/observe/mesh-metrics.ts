@@ -6,7 +6,8 @@ import type { MeshError } from "../errors.ts";
 import type { Direction, Exchange } from "../exchange.ts";
 import type { Events } from "./events.ts";
 import { handshakeReason } from "./handshake-reason.ts";
-import { Registry, type Cell } from "./metrics.ts";
+import type { Cell } from "./metric-family.ts";
+import { Registry } from "./metrics.ts";
 import { idleSeriesMs, requestMetrics, type MeshSelf } from "./request-metrics.ts";
 import { scrapedMetrics, type MeshFacts } from "./scraped-metrics.ts";
 

@@ -9,7 +9,8 @@ import type { Cluster } from "../balance/cluster.ts";
 import type { ResponseFlag } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Peer } from "../identity/peer.ts";
-import type { Cell, HistogramCell, Registry } from "./metrics.ts";
+import type { Cell, HistogramCell } from "./metric-family.ts";
+import type { Registry } from "./metrics.ts";
 
 /** Who this process is in the mesh. */
 export interface MeshSelf {

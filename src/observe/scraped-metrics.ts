@@ -40,8 +40,7 @@ export function scrapedMetrics(registry: Registry, facts: MeshFacts): void {
     "0 closed, 1 half-open, 2 open; `source` says who decided.",
     ["source"],
     ({ breaker }, emit, labels) => {
-      const { current } = breaker;
-      emit(breakerStates[current.kind], ...labels, current.kind === "closed" ? "local" : current.source);
+      emit(breakerStates[breaker.current.kind], ...labels, breaker.source);
     },
   );
   perEndpoint(
@@ -85,7 +84,7 @@ function endpointCounts(registry: Registry, facts: MeshFacts): void {
     ["backend_namespace", "backend_name", "endpoint_state"],
     (emit) => {
       for (const { service, namespace, endpoints } of facts.clusters()) {
-        const ready = endpoints.filter((endpoint) => endpoint.breaker.current.kind === "closed").length;
+        const ready = endpoints.filter((endpoint) => !endpoint.isEjected).length;
         emit(ready, namespace, service, "ready");
         emit(endpoints.length - ready, namespace, service, "pending");
       }

@@ -1,11 +1,12 @@
 /** Exchanges made by hand, for tests of what looks at them. */
-import type { EndpointState } from "../../src/balance/endpoint.ts";
+import { EndpointState } from "../../src/balance/endpoint.ts";
 import type { Cluster } from "../../src/balance/cluster.ts";
 import type { Clock, Timer } from "../../src/clock.ts";
 import type { Snapshot } from "../../src/control/snapshot.ts";
 import { Exchange, type ConnectionFacts, type Direction, type RequestHead } from "../../src/exchange.ts";
 import type { Peer } from "../../src/identity/peer.ts";
 import { requireSpiffeId } from "../../src/identity/spiffe-id.ts";
+import { createBreaker, openByQuorum } from "../../src/policy/breaker.ts";
 import type { RouteDecision } from "../../src/route/route.ts";
 
 /** Time that passes when told to. */
@@ -115,20 +116,15 @@ export function makeExchange(parts: ExchangeParts = {}): Exchange {
 
 export function makeEndpoint(address: string, kind: "closed" | "open" | "half-open" = "closed"): EndpointState {
   const [host = "", port = "0"] = address.split(":");
-  const current =
-    kind === "closed"
-      ? ({ kind } as const)
-      : kind === "open"
-        ? ({ kind, untilMs: 6_000, source: "quorum" } as const)
-        : { kind, probing: false, source: "local" as const };
-  return {
-    record: { address, host, port: Number(port), instance: "orders-1", zone: null, weight: 1, identity: ordersPeer.id.text },
-    inFlight: 2,
-    latencyEwmaMs: 1.25,
-    latencyAtMs: 0,
-    breaker: { current },
-    isListed: true,
-  };
+  const breaker = createBreaker();
+  if (kind === "open") openByQuorum(breaker, 6_000, 0);
+  if (kind === "half-open") breaker.current = { kind, probing: false, source: "local" };
+  const record = { address, host, port: Number(port), instance: "orders-1", zone: null, weight: 1, identity: ordersPeer.id.text };
+  const endpoint = new EndpointState(record, breaker);
+  endpoint.inFlight = 2;
+  endpoint.latencyEwmaMs = 1.25;
+  endpoint.isEjected = kind !== "closed";
+  return endpoint;
 }
 
 export function makeCluster(service: string, endpoints: readonly EndpointState[] = []): Cluster {

@@ -42,15 +42,16 @@ export function assertStrictExposition(page: string): void {
     assert.ok(sample !== null, `not a line of the format: ${line}`);
     const [, name = "", labels = "", text = ""] = sample;
     assert.ok(open !== null, `a sample before any TYPE: ${line}`);
-    const allowed = open.type === "histogram" ? ["_bucket", "_sum", "_count"].map((end) => open!.name + end) : [open.name];
-    assert.ok(allowed.includes(name), `${name} is not of the family ${open.name}`);
+    const family: Open = open;
+    const allowed = family.type === "histogram" ? ["_bucket", "_sum", "_count"].map((end) => family.name + end) : [family.name];
+    assert.ok(allowed.includes(name), `${name} is not of the family ${family.name}`);
     assert.ok(!series.has(`${name}{${labels}}`), `a series comes twice: ${line}`);
     series.add(`${name}{${labels}}`);
     const value = text === "+Inf" ? Infinity : Number(text);
-    if (open.type === "counter") assert.ok(value >= 0, `a counter below zero: ${line}`);
-    if (open.type !== "histogram") continue;
+    if (family.type === "counter") assert.ok(value >= 0, `a counter below zero: ${line}`);
+    if (family.type !== "histogram") continue;
     const pairs = [...labels.matchAll(labelPattern)].map(([, label = "", of = ""]) => [label, of] as const);
-    const rest = `${open.name}|${pairs.filter(([label]) => label !== "le").join("|")}`;
+    const rest = `${family.name}|${pairs.filter(([label]) => label !== "le").join("|")}`;
     if (name.endsWith("_bucket")) {
       const le = pairs.find(([label]) => label === "le")?.[1];
       assert.ok(le !== undefined, `a bucket without le: ${line}`);
