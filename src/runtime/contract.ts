@@ -48,6 +48,13 @@ export interface ConnectTls {
    * Returns why it is refused, or null. Runs on every connection; sessions are never resumed.
    */
   readonly verifyPeer?: (chain: readonly Uint8Array[]) => string | null;
+  /**
+   * True believes any certificate. Exists for one call: fetching the public root of a mesh, which counts only if its hash is
+   * the one in the join token. Nothing secret may be sent over such a connection.
+   *
+   * @default false
+   */
+  readonly unverified?: boolean;
   readonly alpn?: readonly string[];
 }
 

@@ -39,12 +39,12 @@ export function clientOptionsOf(tls: ConnectTls): ConnectionOptions {
   const { serverName, verifyPeer } = tls;
   return {
     ...secureContextOf(tls.identity, tls.trust),
-    rejectUnauthorized: true,
+    rejectUnauthorized: tls.unverified !== true,
     ...(serverName !== undefined && { servername: serverName }),
     ...(tls.alpn !== undefined && { ALPNProtocols: [...tls.alpn] }),
     // A URI-only certificate has no DNS name to check. The real check is `verifyPeer`, after the handshake, where no
     // runtime skips it; the default name check stays in force when nobody gave one.
-    ...(verifyPeer !== undefined && { checkServerIdentity: () => undefined }),
+    ...((verifyPeer !== undefined || tls.unverified === true) && { checkServerIdentity: () => undefined }),
   };
 }
 
