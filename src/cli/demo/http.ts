@@ -1,0 +1,74 @@
+/**
+ * Plain HTTP calls of the demo itself, by `node:http`: unlike `fetch` it follows no HTTP_PROXY of this terminal, sends any
+ * `Host`, and is the same on every runtime.
+ */
+import { Agent, request } from "node:http";
+import { createServer } from "node:net";
+
+export interface Reply {
+  readonly status: number;
+  readonly body: string;
+}
+
+export interface CallOptions {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** @default 5000 */
+  readonly timeoutMs?: number;
+}
+
+const agent = new Agent({ keepAlive: true, maxSockets: 256 });
+
+/** `address` is `host:port`. */
+export function call(address: string, path: string, options: CallOptions = {}): Promise<Reply> {
+  const { method = "GET", headers = {}, timeoutMs = 5_000 } = options;
+  const colon = address.lastIndexOf(":");
+  const target = {
+    host: address.slice(0, colon),
+    port: Number(address.slice(colon + 1)),
+    path,
+    method,
+    headers,
+    agent,
+  };
+  return new Promise((resolve, reject) => {
+    const outgoing = request(target, (incoming) => {
+      let body = "";
+      incoming.setEncoding("utf8");
+      incoming.on("data", (chunk: string) => (body += chunk));
+      incoming.on("error", fail);
+      incoming.on("end", () => {
+        clearTimeout(timer);
+        resolve({ status: incoming.statusCode ?? 0, body });
+      });
+    });
+    // One timer for the whole exchange: a reply that stalls in its body is as late as one that never begins.
+    const timer = setTimeout(() => outgoing.destroy(new Error(`no reply within ${timeoutMs} ms`)), timeoutMs);
+    const fail = (error: Error): void => {
+      clearTimeout(timer);
+      reject(error);
+    };
+    outgoing.on("error", fail);
+    outgoing.end();
+  });
+}
+
+export async function callJson<T>(address: string, path: string): Promise<T> {
+  const { status, body } = await call(address, path);
+  if (status !== 200) throw new Error(`http://${address}${path} answered ${status}: ${body}`);
+  return JSON.parse(body) as T;
+}
+
+/** Ports that are free now; all are held until the last is found, so no two are the same. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
