@@ -3,7 +3,7 @@
  * sends them is not believed, in whatever spelling (L1, L6, L29).
  */
 
-/** Exact names and prefixes (those that end with a hyphen), by first letter: a name is compared with few of them. */
+/** Exact names and prefixes (those that end with a hyphen). */
 const protectedNames: readonly string[] = [
   "client-cert",
   "client-cert-chain",
@@ -25,7 +25,6 @@ const shadowedNames: ReadonlySet<string> = new Set([
   "content-encoding",
   "content-length",
   "content-type",
-  "forwarded-for",
   "keep-alive",
   "proxy-authorization",
   "proxy-connection",
@@ -40,21 +39,28 @@ const shadowedNames: ReadonlySet<string> = new Set([
   "x-request-id",
 ]);
 
-const firstCodes: ReadonlySet<number> = new Set(protectedNames.map((name) => name.charCodeAt(0)));
+/** Names by what their first and third letter make together: hardly any other name of a request shares both. */
+const candidates = new Map<number, string[]>();
+for (const name of protectedNames) {
+  const alike = candidates.get(letters(name));
+  if (alike === undefined) candidates.set(letters(name), [name]);
+  else alike.push(name);
+}
 
 /** Is this lower-case name the mesh's own, or one that a careless server cannot tell from it? */
 export function isProtectedHeader(name: string): boolean {
-  if (name.includes("_")) {
-    const hyphened = name.replaceAll("_", "-");
-    return shadowedNames.has(hyphened) || isProtected(hyphened);
-  }
-  return isProtected(name);
+  if (!name.includes("_")) return isProtected(name);
+  const hyphened = name.replaceAll("_", "-");
+  return shadowedNames.has(hyphened) || isProtected(hyphened);
 }
 
 function isProtected(name: string): boolean {
-  if (!firstCodes.has(name.charCodeAt(0))) return false;
-  for (const own of protectedNames) {
-    if (own.endsWith("-") ? name.startsWith(own) : name === own) return true;
-  }
+  const alike = candidates.get(letters(name));
+  if (alike === undefined) return false;
+  for (const own of alike) if (own.endsWith("-") ? name.startsWith(own) : name === own) return true;
   return false;
+}
+
+function letters(name: string): number {
+  return (name.charCodeAt(0) << 8) | name.charCodeAt(2);
 }

@@ -1,8 +1,8 @@
-/** Random identifiers for requests and spans: unguessable, and cheap because random bytes are fetched by the page. */
+/** Random identifiers for requests and spans: unguessable, and cheap, as randomness is fetched and spelt by the page. */
 
 const pageBytes = 4096;
-
-const hexOfByte: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+const zeroes = "0".repeat(32);
+const hexDigits = new TextEncoder().encode("0123456789abcdef");
 
 export interface IdSource {
   /** UUID version 4 (RFC 9562 §5.4). */
@@ -16,34 +16,34 @@ export interface IdSource {
 /** Fetches randomness on first use, not when built: workers forbid it outside a request. */
 export function randomIds(): IdSource {
   const page = new Uint8Array(pageBytes);
-  let at = pageBytes;
-  const take = (bytes: number): number => {
-    if (at + bytes > pageBytes) {
+  const spelt = new Uint8Array(pageBytes * 2);
+  const decoder = new TextDecoder();
+  let text = "";
+  let at = 0;
+  const take = (digits: number): string => {
+    if (at + digits > text.length) {
       crypto.getRandomValues(page);
+      for (let i = 0; i < pageBytes; i++) {
+        const byte = page[i]!;
+        spelt[i * 2] = hexDigits[byte >> 4]!;
+        spelt[i * 2 + 1] = hexDigits[byte & 15]!;
+      }
+      text = decoder.decode(spelt);
       at = 0;
     }
-    at += bytes;
-    return at - bytes;
-  };
-  const hex = (from: number, to: number): string => {
-    let text = "";
-    for (let i = from; i < to; i++) text += hexOfByte[page[i]!]!;
-    return text;
-  };
-  const id = (bytes: number): string => {
-    const from = take(bytes);
-    // W3C calls all zero invalid; one set bit costs less than looking.
-    page[from + bytes - 1]! |= 1;
-    return hex(from, from + bytes);
+    at += digits;
+    return text.slice(at - digits, at);
   };
   return {
-    requestId() {
-      const from = take(16);
-      page[from + 6] = (page[from + 6]! & 0x0f) | 0x40;
-      page[from + 8] = (page[from + 8]! & 0x3f) | 0x80;
-      return `${hex(from, from + 4)}-${hex(from + 4, from + 6)}-${hex(from + 6, from + 8)}-${hex(from + 8, from + 10)}-${hex(from + 10, from + 16)}`;
+    requestId: () => crypto.randomUUID(),
+    // W3C calls all zero invalid. It will not happen, and must not be able to.
+    traceId() {
+      const hex = take(32);
+      return hex === zeroes ? `${hex.slice(1)}1` : hex;
     },
-    traceId: () => id(16),
-    spanId: () => id(8),
+    spanId() {
+      const hex = take(16);
+      return zeroes.startsWith(hex) ? `${hex.slice(1)}1` : hex;
+    },
   };
 }

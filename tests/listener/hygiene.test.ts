@@ -9,7 +9,9 @@ type Lines = readonly (readonly [string, string])[];
 
 /** What a writer of raw lines forwards: received lines that are not removed, then what was added. */
 function forwarded(x: Exchange, received: Lines): readonly string[] {
-  const kept = received.filter(([name]) => !x.requestEdits.isRemoved(name.toLowerCase())).map(([name, value]) => `${name}: ${value}`);
+  const kept = received
+    .filter(([name]) => !x.requestEdits.isRemoved(name.toLowerCase()))
+    .map(([name, value]) => `${name}: ${value}`);
   const added = x.requestEdits.added ?? [];
   for (let i = 0; i < added.length; i += 2) kept.push(`${added[i]}: ${added[i + 1]}`);
   return kept;
@@ -117,7 +119,10 @@ describe("cleanOutbound()", () => {
   });
 
   it("leaves everything else as it came", () => {
-    assert.deepEqual(outbound(harmless), harmless.map(([name, value]) => `${name}: ${value}`));
+    assert.deepEqual(
+      outbound(harmless),
+      harmless.map(([name, value]) => `${name}: ${value}`),
+    );
   });
 });
 

@@ -4,9 +4,22 @@ import fc from "fast-check";
 import { MeshError } from "../../src/errors.ts";
 import type { Exchange } from "../../src/exchange.ts";
 import { createAccessLog, type AccessLog, type AccessLogMode } from "../../src/observe/access-log.ts";
-import { makeCluster, makeEndpoint, makeExchange, makeRoute, TestClock, webPeer, type ExchangeParts } from "./exchanges.ts";
+import {
+  makeCluster,
+  makeEndpoint,
+  makeExchange,
+  makeRoute,
+  TestClock,
+  webPeer,
+  type ExchangeParts,
+} from "./exchanges.ts";
 
-function accessLog(mode: AccessLogMode = "all"): { log: AccessLog; clock: TestClock; writes: string[]; lines: () => Record<string, unknown>[] } {
+function accessLog(mode: AccessLogMode = "all"): {
+  log: AccessLog;
+  clock: TestClock;
+  writes: string[];
+  lines: () => Record<string, unknown>[];
+} {
   const clock = new TestClock();
   const writes: string[] = [];
   const log = createAccessLog({ mode, clock, write: (lines) => void writes.push(lines) });
@@ -124,7 +137,10 @@ describe("createAccessLog()", () => {
     finished(errors.log, { status: 404 });
     finished(errors.log, { status: 200, flag: "DC" });
     errors.log.flush();
-    assert.deepEqual(errors.lines().map((line) => line["status"]), [404, 200]);
+    assert.deepEqual(
+      errors.lines().map((line) => line["status"]),
+      [404, 200],
+    );
     const off = accessLog("off");
     assert.equal(off.log.events.requestFinished, undefined, "nobody even calls it");
     off.log.flush();

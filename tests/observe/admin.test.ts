@@ -23,7 +23,8 @@ function admin(options: Partial<AdminOptions> = {}): AdminHandler {
   });
 }
 
-const get = (path: string, headers: Record<string, string> = {}, host = "127.0.0.1:15000"): Request => new Request(`http://${host}${path}`, { headers });
+const get = (path: string, headers: Record<string, string> = {}, host = "127.0.0.1:15000"): Request =>
+  new Request(`http://${host}${path}`, { headers });
 
 async function json(response: Response): Promise<unknown> {
   return await response.json();
@@ -45,13 +46,27 @@ describe("createAdmin()", () => {
   });
 
   it("shows the applied config and its version", async () => {
-    assert.deepEqual(await json(await admin()(get("/config"), "127.0.0.1")), { version: 4, epoch: "e-1", digest: "sha256-x", resources: documents });
-    assert.deepEqual(await json(await admin()(get("/config/version"), "127.0.0.1")), { version: 4, epoch: "e-1", digest: "sha256-x" });
+    assert.deepEqual(await json(await admin()(get("/config"), "127.0.0.1")), {
+      version: 4,
+      epoch: "e-1",
+      digest: "sha256-x",
+      resources: documents,
+    });
+    assert.deepEqual(await json(await admin()(get("/config/version"), "127.0.0.1")), {
+      version: 4,
+      epoch: "e-1",
+      digest: "sha256-x",
+    });
   });
 
   it("lists endpoints with the fields that others script", async () => {
-    const answer = (await json(await admin()(get("/endpoints"), "127.0.0.1"))) as { services: Record<string, unknown>[] };
-    assert.deepEqual(answer.services.map((service) => service["service"]), ["billing", "orders"]);
+    const answer = (await json(await admin()(get("/endpoints"), "127.0.0.1"))) as {
+      services: Record<string, unknown>[];
+    };
+    assert.deepEqual(
+      answer.services.map((service) => service["service"]),
+      ["billing", "orders"],
+    );
     assert.deepEqual(answer.services[1]?.["endpoints"], [
       {
         address: "10.0.0.1:15006",
@@ -83,11 +98,16 @@ describe("createAdmin()", () => {
   });
 
   it("lists breakers", async () => {
-    const answer = (await json(await admin()(get("/breakers"), "127.0.0.1"))) as { breakers: Record<string, unknown>[] };
-    assert.deepEqual(answer.breakers.map(({ endpoint, state, source }) => [endpoint, state, source]), [
-      ["10.0.0.1:15006", "closed", "local"],
-      ["10.0.0.2:15006", "open", "quorum"],
-    ]);
+    const answer = (await json(await admin()(get("/breakers"), "127.0.0.1"))) as {
+      breakers: Record<string, unknown>[];
+    };
+    assert.deepEqual(
+      answer.breakers.map(({ endpoint, state, source }) => [endpoint, state, source]),
+      [
+        ["10.0.0.1:15006", "closed", "local"],
+        ["10.0.0.2:15006", "open", "quorum"],
+      ],
+    );
   });
 
   it("drains when told by POST, and not by GET", async () => {
@@ -123,16 +143,26 @@ describe("createAdmin()", () => {
 });
 
 describe("adminAccess()", () => {
-  const status = async (request: Request, from: string, options: Partial<AdminOptions> = {}): Promise<number> => (await admin(options)(request, from)).status;
+  const status = async (request: Request, from: string, options: Partial<AdminOptions> = {}): Promise<number> =>
+    (await admin(options)(request, from)).status;
 
   it("lets callers on this machine in, under loopback's names", async () => {
-    for (const host of ["127.0.0.1:15000", "localhost:15000", "LOCALHOST", "localhost.", "[::1]:15000"]) assert.equal(await status(get("/ready", {}, host), "127.0.0.1"), 200, host);
-    for (const from of ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", ""]) assert.equal(await status(get("/ready"), from), 200, from);
+    for (const host of ["127.0.0.1:15000", "localhost:15000", "LOCALHOST", "localhost.", "[::1]:15000"])
+      assert.equal(await status(get("/ready", {}, host), "127.0.0.1"), 200, host);
+    for (const from of ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", ""])
+      assert.equal(await status(get("/ready"), from), 200, from);
     assert.equal(await status(get("/ready", {}, "anything"), ""), 200, "no browser speaks to a Unix socket");
   });
 
   it("refuses a rebound name: it resolves to this machine, and is not its", async () => {
-    for (const host of ["evil.example", "evil.example:15000", "127.0.0.1.evil.example", "0.0.0.0:15000", "169.254.169.254", "[::ffff:7f00:1]"]) {
+    for (const host of [
+      "evil.example",
+      "evil.example:15000",
+      "127.0.0.1.evil.example",
+      "0.0.0.0:15000",
+      "169.254.169.254",
+      "[::ffff:7f00:1]",
+    ]) {
       assert.equal(await status(get("/config", {}, host), "127.0.0.1"), 403, host);
     }
     assert.equal(await status(get("/config", {}, "mesh.internal"), "127.0.0.1", { hosts: ["mesh.internal"] }), 200);
@@ -141,7 +171,9 @@ describe("adminAccess()", () => {
   it("refuses web pages of other sites, whatever host they name", async () => {
     let drains = 0;
     const post = (headers: Record<string, string>): Promise<number> =>
-      status(new Request("http://127.0.0.1:15000/drain", { method: "POST", headers }), "127.0.0.1", { drain: () => void drains++ });
+      status(new Request("http://127.0.0.1:15000/drain", { method: "POST", headers }), "127.0.0.1", {
+        drain: () => void drains++,
+      });
     assert.equal(await post({ origin: "https://evil.example" }), 403);
     assert.equal(await post({ origin: "null" }), 403);
     assert.equal(await post({ "sec-fetch-site": "cross-site" }), 403);
@@ -159,7 +191,10 @@ describe("adminAccess()", () => {
     assert.equal(await status(get("/metrics", {}, "10.0.0.2:15000"), "10.0.0.1", token), 403);
     assert.equal(await status(get("/metrics", { authorization: "Bearer s3cre" }), "10.0.0.1", token), 403);
     assert.equal(await status(get("/metrics", { authorization: "Bearer s3creT" }), "10.0.0.1", token), 403);
-    assert.equal(await status(get("/metrics", { authorization: "Bearer s3cret" }, "10.0.0.2:15000"), "10.0.0.1", token), 200);
+    assert.equal(
+      await status(get("/metrics", { authorization: "Bearer s3cret" }, "10.0.0.2:15000"), "10.0.0.1", token),
+      200,
+    );
   });
 });
 
@@ -172,6 +207,7 @@ describe("createHealth()", () => {
     waitingFor = [];
     assert.equal((await health(get("/readyz", {}, "10.0.0.1"))).status, 200);
     assert.equal((await health(new Request("http://x/readyz", { method: "HEAD" }))).status, 200);
-    for (const path of ["/metrics", "/config", "/drain", "/"]) assert.equal((await health(get(path))).status, 404, path);
+    for (const path of ["/metrics", "/config", "/drain", "/"])
+      assert.equal((await health(get(path))).status, 404, path);
   });
 });

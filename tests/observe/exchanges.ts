@@ -110,7 +110,14 @@ export function makeExchange(parts: ExchangeParts = {}): Exchange {
     head: new LinesHead(method, target, authority, parts.headers ?? []),
     snapshot: { version: 7, epoch: "e", digest: "sha256-x", documents: [] } as unknown as Snapshot,
     startedAtMs: parts.startedAtMs ?? 1_000,
-    connection: { remoteAddress: "10.0.0.9", localPort: 1, peer: null, encrypted: false, upstream: null, ...parts.connection },
+    connection: {
+      remoteAddress: "10.0.0.9",
+      localPort: 1,
+      peer: null,
+      encrypted: false,
+      upstream: null,
+      ...parts.connection,
+    },
   });
 }
 
@@ -119,7 +126,15 @@ export function makeEndpoint(address: string, kind: "closed" | "open" | "half-op
   const breaker = createBreaker();
   if (kind === "open") openByQuorum(breaker, 6_000, 0);
   if (kind === "half-open") breaker.current = { kind, probing: false, source: "local" };
-  const record = { address, host, port: Number(port), instance: "orders-1", zone: null, weight: 1, identity: ordersPeer.id.text };
+  const record = {
+    address,
+    host,
+    port: Number(port),
+    instance: "orders-1",
+    zone: null,
+    weight: 1,
+    identity: ordersPeer.id.text,
+  };
   const endpoint = new EndpointState(record, breaker);
   endpoint.inFlight = 2;
   endpoint.latencyEwmaMs = 1.25;

@@ -6,12 +6,24 @@ import type { Exchange } from "../../src/exchange.ts";
 import { createMeshMetrics, type MeshMetrics } from "../../src/observe/mesh-metrics.ts";
 import { observe } from "../../src/observe/observe.ts";
 import { parsePrometheus, quantile, type Scrape } from "../../src/observe/prometheus-text.ts";
-import { makeCluster, makeEndpoint, makeExchange, makeRoute, TestClock, webPeer, type ExchangeParts } from "./exchanges.ts";
+import {
+  makeCluster,
+  makeEndpoint,
+  makeExchange,
+  makeRoute,
+  TestClock,
+  webPeer,
+  type ExchangeParts,
+} from "./exchanges.ts";
 import { assertStrictExposition } from "./strict-exposition.ts";
 
 const spiffeId = "spiffe://mesh.test/ns/default/sa/gateway";
 
-function meshMetrics(clusters: readonly Cluster[] = []): { metrics: MeshMetrics; clock: TestClock; scrape: () => Scrape } {
+function meshMetrics(clusters: readonly Cluster[] = []): {
+  metrics: MeshMetrics;
+  clock: TestClock;
+  scrape: () => Scrape;
+} {
   const clock = new TestClock();
   const metrics = createMeshMetrics({
     clock,
@@ -48,31 +60,41 @@ describe("createMeshMetrics()", () => {
     const cluster = makeCluster("orders", [endpoint]);
     const { metrics, clock, scrape } = meshMetrics([cluster]);
     clock.advance(7);
-    await finish(metrics, {}, { cluster, endpoint, route: makeRoute("default/canary"), status: 200, attempt: 1, bytesSent: 11 });
+    await finish(
+      metrics,
+      {},
+      { cluster, endpoint, route: makeRoute("default/canary"), status: 200, attempt: 1, bytesSent: 11 },
+    );
     const page = scrape();
     const [sample] = page.select("istio_requests_total");
     assert.equal(sample?.value, 1);
-    assert.deepEqual({ ...sample?.labels }, {
-      reporter: "source",
-      source_workload: "gateway",
-      source_workload_namespace: "default",
-      source_principal: spiffeId,
-      destination_workload: "orders",
-      destination_workload_namespace: "default",
-      destination_principal: "spiffe://mesh.test/ns/default/sa/orders",
-      destination_service: "orders.default.svc.cluster.local",
-      destination_service_name: "orders",
-      destination_service_namespace: "default",
-      request_protocol: "http",
-      response_code: "200",
-      response_flags: "-",
-      connection_security_policy: "mutual_tls",
-    });
+    assert.deepEqual(
+      { ...sample?.labels },
+      {
+        reporter: "source",
+        source_workload: "gateway",
+        source_workload_namespace: "default",
+        source_principal: spiffeId,
+        destination_workload: "orders",
+        destination_workload_namespace: "default",
+        destination_principal: "spiffe://mesh.test/ns/default/sa/orders",
+        destination_service: "orders.default.svc.cluster.local",
+        destination_service_name: "orders",
+        destination_service_namespace: "default",
+        request_protocol: "http",
+        response_code: "200",
+        response_flags: "-",
+        connection_security_policy: "mutual_tls",
+      },
+    );
     assert.equal(quantile(0.5, page.buckets("istio_request_duration_milliseconds")), 7.5, "7 ms fell between 5 and 10");
     assert.equal(page.sum("request_total", { direction: "outbound", tls: "true", dst_service: "orders" }), 1);
     assert.equal(page.sum("response_total", { classification: "success", status_code: "200" }), 1);
     assert.equal(page.sum("response_latency_ms_count", { direction: "outbound" }), 1);
-    assert.equal(page.sum("route_response_total", { rt_route: "default/canary", dst: "orders.default.svc.cluster.local" }), 1);
+    assert.equal(
+      page.sum("route_response_total", { rt_route: "default/canary", dst: "orders.default.svc.cluster.local" }),
+      1,
+    );
     assert.equal(page.sum("fetchmesh_response_bytes_total", { direction: "outbound" }), 11);
   });
 
@@ -92,7 +114,10 @@ describe("createMeshMetrics()", () => {
     const [plain] = page.select("istio_requests_total", { response_code: "200" });
     assert.equal(plain?.labels["source_workload"], "unknown");
     assert.equal(plain?.labels["connection_security_policy"], "none");
-    assert.equal(page.sum("response_total", { direction: "inbound", client_id: webPeer.id.text, classification: "failure" }), 1);
+    assert.equal(
+      page.sum("response_total", { direction: "inbound", client_id: webPeer.id.text, classification: "failure" }),
+      1,
+    );
   });
 
   it("calls a response that broke off a failure, whatever its status said", async () => {
@@ -107,7 +132,11 @@ describe("createMeshMetrics()", () => {
     const { metrics, scrape } = meshMetrics();
     for (let i = 0; i < 50_000; i++) {
       const name = `h${i}.example`;
-      await finish(metrics, { authority: name, method: `M${i}`, target: `/${name}?${i}` }, { status: 404, flag: "NR", requestId: name });
+      await finish(
+        metrics,
+        { authority: name, method: `M${i}`, target: `/${name}?${i}` },
+        { status: 404, flag: "NR", requestId: name },
+      );
     }
     const page = scrape();
     assert.equal(page.sum("istio_requests_total"), 50_000);
@@ -118,7 +147,8 @@ describe("createMeshMetrics()", () => {
   it("caps what a broken upstream can invent: statuses that are none are 0, and no family outgrows its cap", async () => {
     const clusters = Array.from({ length: 1_500 }, (_, i) => makeCluster(`s${i}`));
     const { metrics, scrape } = meshMetrics();
-    for (const [i, cluster] of clusters.entries()) await finish(metrics, {}, { cluster, route: makeRoute(`r${i}`), status: 10_000 + i });
+    for (const [i, cluster] of clusters.entries())
+      await finish(metrics, {}, { cluster, route: makeRoute(`r${i}`), status: 10_000 + i });
     const page = scrape();
     assert.equal(page.sum("istio_requests_total"), 1_500);
     assert.equal(page.select("istio_requests_total").length, 1_000);
@@ -171,16 +201,29 @@ describe("createMeshMetrics()", () => {
   });
 
   it("shows breakers and endpoints as they are when scraped", () => {
-    const endpoints = [makeEndpoint("10.0.0.1:1"), makeEndpoint("10.0.0.2:1", "open"), makeEndpoint("10.0.0.3:1", "half-open")];
+    const endpoints = [
+      makeEndpoint("10.0.0.1:1"),
+      makeEndpoint("10.0.0.2:1", "open"),
+      makeEndpoint("10.0.0.3:1", "half-open"),
+    ];
     const cluster = makeCluster("orders", endpoints);
     const { metrics, scrape } = meshMetrics([cluster]);
     metrics.events.breakerChanged?.(cluster, endpoints[1]!, "closed", "open", "quorum");
     metrics.events.breakerChanged?.(cluster, endpoints[1]!, "half-open", "open", "local");
     const page = scrape();
-    const states = page.select("fetchmesh_breaker_state").map(({ labels, value }) => [labels["endpoint"], labels["source"], value]);
-    assert.deepEqual(states, [["10.0.0.1:1", "local", 0], ["10.0.0.2:1", "quorum", 2], ["10.0.0.3:1", "local", 1]]);
+    const states = page
+      .select("fetchmesh_breaker_state")
+      .map(({ labels, value }) => [labels["endpoint"], labels["source"], value]);
+    assert.deepEqual(states, [
+      ["10.0.0.1:1", "local", 0],
+      ["10.0.0.2:1", "quorum", 2],
+      ["10.0.0.3:1", "local", 1],
+    ]);
     assert.equal(page.sum("fetchmesh_endpoints", { service: "orders", state: "closed" }), 1);
-    assert.equal(page.sum("outbound_http_balancer_endpoints", { backend_name: "orders", endpoint_state: "pending" }), 2);
+    assert.equal(
+      page.sum("outbound_http_balancer_endpoints", { backend_name: "orders", endpoint_state: "pending" }),
+      2,
+    );
     assert.equal(page.sum("fetchmesh_endpoint_in_flight"), 6);
     assert.equal(page.sum("fetchmesh_ejections_total"), 1, "a failed probe is no second ejection");
     assert.equal(page.sum("fetchmesh_breaker_changes_total"), 2);
@@ -193,7 +236,8 @@ describe("createMeshMetrics()", () => {
     metrics.events.connectionOpened?.("inbound", true);
     metrics.events.connectionOpened?.("inbound", true);
     metrics.events.connectionClosed?.("inbound", true);
-    for (let i = 0; i < 2_000; i++) metrics.events.handshakeRefused?.("inbound", `unable to verify "CN=${i}"`, `10.0.0.${i}`);
+    for (let i = 0; i < 2_000; i++)
+      metrics.events.handshakeRefused?.("inbound", `unable to verify "CN=${i}"`, `10.0.0.${i}`);
     metrics.events.handshakeRefused?.("inbound", "no client certificate", "10.0.0.1");
     metrics.events.handshakeRefused?.("inbound", "certificate expired", "10.0.0.1");
     metrics.events.handshakeRefused?.("inbound", "certificate not yet valid", "10.0.0.1");
@@ -205,7 +249,9 @@ describe("createMeshMetrics()", () => {
     assert.equal(page.sum("tcp_open_connections", { direction: "inbound", tls: "true" }), 1);
     assert.equal(page.sum("tcp_open_total"), 2);
     assert.equal(page.sum("tcp_close_total"), 1);
-    const reasons = page.select("fetchmesh_handshakes_refused_total").map(({ labels, value }) => `${labels["reason"]} ${value}`);
+    const reasons = page
+      .select("fetchmesh_handshakes_refused_total")
+      .map(({ labels, value }) => `${labels["reason"]} ${value}`);
     assert.deepEqual(reasons.sort(), [
       "expired 1",
       "no_certificate 1",
@@ -242,7 +288,13 @@ describe("createMeshMetrics()", () => {
 describe("observe()", () => {
   const cases: readonly [string, MeshErrorCode, Partial<Exchange>, number, string][] = [
     ["a caller that left before the reply is a 499", "ERR_DOWNSTREAM_CLOSED", {}, 499, "DC"],
-    ["a caller that left during the reply keeps the status it saw", "ERR_DOWNSTREAM_CLOSED", { status: 200 }, 200, "DC"],
+    [
+      "a caller that left during the reply keeps the status it saw",
+      "ERR_DOWNSTREAM_CLOSED",
+      { status: 200 },
+      200,
+      "DC",
+    ],
     ["a flag already set stays", "ERR_DOWNSTREAM_CLOSED", { status: 200, flag: "UC" }, 200, "UC"],
     ["a deadline that cut the body is the upstream's", "ERR_DEADLINE_EXCEEDED", { status: 200 }, 200, "UT"],
   ];

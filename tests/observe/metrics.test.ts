@@ -87,7 +87,10 @@ took_ms_count{code="200"} 5
     assert.equal(parsePrometheus(registry.expose()).samples.length, 2);
     clock.advance(300_000);
     const scrape = parsePrometheus(registry.expose());
-    assert.deepEqual(scrape.samples.map(({ labels }) => labels["x"]), ["busy"]);
+    assert.deepEqual(
+      scrape.samples.map(({ labels }) => labels["x"]),
+      ["busy"],
+    );
     assert.equal(idle.isLive, false);
     assert.equal(busy.isLive, true);
     assert.equal(family.cell("idle").value, 0, "it begins anew");

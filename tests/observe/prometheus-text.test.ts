@@ -29,7 +29,17 @@ rpc_duration_seconds{quantile="0.01",} NaN
     assert.ok(Number.isNaN(scrape.select("rpc_duration_seconds")[0]?.value));
   });
 
-  for (const line of ["a b", "a{x=1} 2", 'a{x="1" y="2"} 3', 'a{x="1"', "a", "1a 2", "a 1 2 3", 'a{x="\\q"} 1', "a{} 0x"]) {
+  for (const line of [
+    "a b",
+    "a{x=1} 2",
+    'a{x="1" y="2"} 3',
+    'a{x="1"',
+    "a",
+    "1a 2",
+    "a 1 2 3",
+    'a{x="\\q"} 1',
+    "a{} 0x",
+  ]) {
     it(`refuses the line ${JSON.stringify(line)}`, () => {
       assert.throws(() => parsePrometheus(`ok 1\n${line}\n`), /line 2/);
     });

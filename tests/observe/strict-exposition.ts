@@ -43,7 +43,8 @@ export function assertStrictExposition(page: string): void {
     const [, name = "", labels = "", text = ""] = sample;
     assert.ok(open !== null, `a sample before any TYPE: ${line}`);
     const family: Open = open;
-    const allowed = family.type === "histogram" ? ["_bucket", "_sum", "_count"].map((end) => family.name + end) : [family.name];
+    const allowed =
+      family.type === "histogram" ? ["_bucket", "_sum", "_count"].map((end) => family.name + end) : [family.name];
     assert.ok(allowed.includes(name), `${name} is not of the family ${family.name}`);
     assert.ok(!series.has(`${name}{${labels}}`), `a series comes twice: ${line}`);
     series.add(`${name}{${labels}}`);

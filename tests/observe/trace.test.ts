@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { Exchange } from "../../src/exchange.ts";
-import { HeaderEdits } from "../../src/headers.ts";
 import { randomIds } from "../../src/observe/ids.ts";
 import { parseTraceParent } from "../../src/observe/trace-context.ts";
 import { trace, type TraceDeps } from "../../src/observe/trace.ts";
@@ -48,7 +47,15 @@ describe("trace()", () => {
 
   it("continues a trace with a span of its own, and leaves tracestate and the sampled bit alone", () => {
     for (const flags of ["00", "01"]) {
-      const { x, sent } = traced({ headers: [["traceparent", valid.slice(0, 53) + flags], ["tracestate", "a=1,b=2"]] }, { sampledRatio: 0 });
+      const { x, sent } = traced(
+        {
+          headers: [
+            ["traceparent", valid.slice(0, 53) + flags],
+            ["tracestate", "a=1,b=2"],
+          ],
+        },
+        { sampledRatio: 0 },
+      );
       assert.equal(x.traceId, valid.slice(3, 35));
       assert.equal(sent.get("traceparent")?.slice(0, 36), valid.slice(0, 36));
       assert.notEqual(sent.get("traceparent")?.slice(36, 52), valid.slice(36, 52));
@@ -58,7 +65,13 @@ describe("trace()", () => {
   });
 
   it("begins a new trace, and drops tracestate, when traceparent is not valid", () => {
-    const doubled = traced({ headers: [["traceparent", valid], ["traceparent", valid], ["tracestate", "a=1"]] });
+    const doubled = traced({
+      headers: [
+        ["traceparent", valid],
+        ["traceparent", valid],
+        ["tracestate", "a=1"],
+      ],
+    });
     assert.notEqual(doubled.x.traceId, valid.slice(3, 35));
     assert.equal(doubled.sent.get("tracestate"), null);
     assert.equal(doubled.sent.get("traceparent")?.length, 55);
@@ -88,7 +101,13 @@ describe("parseTraceParent()", () => {
         fc.string({ unit: fc.constantFrom(..."0aAgG-"), minLength: length, maxLength: length }),
       );
     const near = fc
-      .tuple(fc.constantFrom("00", "01", "cc", "ff", "0G"), digits(32), digits(16), digits(2), fc.constantFrom("", "-", "-x", ".", "x"))
+      .tuple(
+        fc.constantFrom("00", "01", "cc", "ff", "0G"),
+        digits(32),
+        digits(16),
+        digits(2),
+        fc.constantFrom("", "-", "-x", ".", "x"),
+      )
       .map(([version, traceId, parentId, flags, rest]) => `${version}-${traceId}-${parentId}-${flags}${rest}`);
     fc.assert(
       fc.property(fc.oneof(near, fc.string({ maxLength: 60 })), (text) => {
@@ -99,7 +118,11 @@ describe("parseTraceParent()", () => {
   });
 
   it("reads the parts", () => {
-    assert.deepEqual(parseTraceParent(valid), { traceId: valid.slice(3, 35), parentId: valid.slice(36, 52), isSampled: true });
+    assert.deepEqual(parseTraceParent(valid), {
+      traceId: valid.slice(3, 35),
+      parentId: valid.slice(36, 52),
+      isSampled: true,
+    });
     assert.equal(parseTraceParent(`${valid.slice(0, 53)}fe`)?.isSampled, false);
   });
 });
@@ -115,12 +138,11 @@ describe("randomIds()", () => {
 
   it("is valid even if all its random bytes are zero", () => {
     const original = crypto.getRandomValues.bind(crypto);
-    crypto.getRandomValues = (<T>(bytes: T): T => bytes) as typeof crypto.getRandomValues;
+    crypto.getRandomValues = <T>(bytes: T): T => bytes;
     try {
       const x = makeExchange();
       void trace({})(async () => new Response())(x);
-      const edits: HeaderEdits = x.requestEdits;
-      assert.notEqual(parseTraceParent(edits.added?.[3] ?? ""), null);
+      assert.notEqual(parseTraceParent(x.requestEdits.added?.[3] ?? ""), null);
     } finally {
       crypto.getRandomValues = original;
     }
