@@ -1,12 +1,12 @@
 /**
- * One small request to the control plane through `node:https`, which Bun, Deno and Node all have. Not the data path: every
- * call has a connection of its own, so that nothing is ever pooled or resumed under another identity.
+ * `CallControl` through `node:https`, which Bun, Deno and Node all have: joins are tested over real TLS without our own wire in
+ * between. Every call has a connection of its own.
  */
 import type { IncomingMessage } from "node:http";
 import { request as httpsRequest, type RequestOptions } from "node:https";
-import { MeshError } from "../errors.ts";
-import type { ControlCall, ControlReply } from "../identity/join.ts";
-import { clientOptionsOf } from "./node-tls.ts";
+import { MeshError } from "../../src/errors.ts";
+import type { ControlCall, ControlReply } from "../../src/identity/join.ts";
+import { clientOptionsOf } from "../../src/runtime/node-tls.ts";
 
 const timeoutMs = 10_000;
 // A certificate chain has a few KB; this is for whatever else answers at the address.
