@@ -30,12 +30,11 @@ export function sendOverFetch(deps: SendOverFetchDeps): Handler<Dispatched> {
     try {
       const response = await transport.fetch(upstreamRequest(x, abort.signal), `http://${record.address}`);
       x.respondedAtMs = clock.nowMs();
+      // The hook stays: a body still streaming must stop when the caller goes.
       return response;
     } catch (error) {
-      throw x.aborted ?? (abort.signal.aborted && abort.signal.reason instanceof MeshError ? abort.signal.reason : error);
-    } finally {
-      // A body still streaming stays abortable through the same hook; only a finished attempt may be replaced by a retry.
-      if (x.aborted !== null && x.interrupt === interrupt) x.interrupt = null;
+      if (x.interrupt === interrupt) x.interrupt = null;
+      throw abort.signal.aborted ? abort.signal.reason : error;
     }
   };
 }

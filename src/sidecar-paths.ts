@@ -1,0 +1,160 @@
+/** The two stacks of a sidecar over its runtime's sockets: what `outbound.ts` and `inbound.ts` need, made once. */
+import { EndpointState } from "./balance/endpoint.ts";
+import { Directory } from "./balance/directory.ts";
+import { ServiceCluster } from "./balance/cluster.ts";
+import { serviceKey } from "./control/snapshot.ts";
+import type { Accepted, Handler } from "./exchange.ts";
+import { localPeer } from "./identity/identify.ts";
+import type { Peer } from "./identity/peer.ts";
+import { meshId } from "./identity/spiffe-id.ts";
+import { peerVerifier } from "./identity/svid.ts";
+import type { WorkloadCertificate, WorkloadState } from "./identity/workload.ts";
+import { inbound } from "./inbound.ts";
+import { defectLine } from "./rescue.ts";
+import type { Events } from "./observe/events.ts";
+import { randomIds } from "./observe/ids.ts";
+import type { Log } from "./observe/log.ts";
+import { outbound } from "./outbound.ts";
+import { backendDefaults } from "./policy/backend-config.ts";
+import { Breakers } from "./policy/breakers.ts";
+import { createBreaker } from "./policy/breaker.ts";
+import { classifyError, classifyStatus } from "./policy/classify.ts";
+import { LimitState } from "./policy/limit.ts";
+import { RetryBudget } from "./policy/retry-budget.ts";
+import type { ConnectOptions, SocketTransport } from "./runtime/contract.ts";
+import type { SidecarConfig } from "./sidecar-options.ts";
+import { TimerWheel } from "./timer-wheel.ts";
+import { sendOverWire } from "./transport/wire-transport.ts";
+import { wireDefaults } from "./wire/message.ts";
+import { ConnectionPool } from "./wire/pool.ts";
+import type { Dial } from "./wire/pool-options.ts";
+import { Sweeper } from "./wire/sweeper.ts";
+
+export interface PathsDeps {
+  readonly transport: SocketTransport;
+  readonly events: Events;
+  readonly log: Log;
+  readonly sweeper: Sweeper;
+  /** Null with `mtls: "off"`. */
+  readonly workload: () => WorkloadCertificate | null;
+}
+
+export interface Paths {
+  readonly outbound: Handler<Accepted>;
+  readonly inbound: Handler<Accepted>;
+  readonly directory: Directory;
+  readonly breakers: Breakers;
+  /** The sidecar's own identity, as peers and logs see it. */
+  self(): Peer;
+  close(): void;
+}
+
+export function assemblePaths(config: SidecarConfig, deps: PathsDeps): Paths {
+  const { clock, random, service, namespace } = config;
+  const { transport, events, log, sweeper, workload } = deps;
+  const breakers = new Breakers({ clock, random, events });
+  const directory = new Directory({
+    clock,
+    events,
+    parts: {
+      retryBudget: (backend) => new RetryBudget(backend.retryBudget),
+      limits: () => new LimitState(),
+      breaker: createBreaker,
+    },
+  });
+  const pool = new ConnectionPool({ transport, limits: wireDefaults, clock, sweeper });
+  const self = selfOf(config, workload);
+  const by = `sidecar ${service}/${config.instance}`;
+  const wheel = new TimerWheel(clock);
+  const ids = randomIds();
+  const common = {
+    clock,
+    random,
+    events,
+    wheel,
+    ids,
+    by,
+    self,
+    namespace,
+    service,
+    onDefect: (error: Parameters<typeof defectLine>[0]) => log.error("a request failed unexpectedly", { error: defectLine(error) }),
+  };
+  return {
+    directory,
+    breakers,
+    self,
+    outbound: outbound({
+      ...common,
+      breakers,
+      classifyStatus,
+      classifyError,
+      directory,
+      send: sendOverWire({ pool, clock, dial: peerDials(config, workload) }),
+    }),
+    inbound: inbound({ ...common, application: applicationOf(config), send: sendOverWire({ pool, clock, dial: applicationDial(config) }) }),
+    close: () => pool.close(),
+  };
+}
+
+/** Recomputed when the certificate changes, not per request. */
+function selfOf(config: SidecarConfig, workload: () => WorkloadCertificate | null): () => Peer {
+  let made: Peer = localPeer(meshId(config.trustDomain, config.namespace, config.service));
+  let generation = 0;
+  return () => {
+    const state = workload()?.current;
+    if (state !== undefined && state.generation !== generation) {
+      generation = state.generation;
+      made = localPeer(state.spiffeId, state.certificateHash);
+    }
+    return made;
+  };
+}
+
+/**
+ * How each endpoint is dialled. The expected identity is part of the key, and so is the certificate's generation: a
+ * connection made as somebody we are no longer is not used for a new request.
+ */
+function peerDials(config: SidecarConfig, workload: () => WorkloadCertificate | null): (endpoint: EndpointState) => Dial {
+  const dials = new WeakMap<EndpointState, { readonly dial: Dial; readonly record: EndpointState["record"]; readonly state: WorkloadState | null }>();
+  return (endpoint) => {
+    const { record } = endpoint;
+    const state = record.identity === null ? null : (workload()?.current ?? null);
+    const known = dials.get(endpoint);
+    if (known !== undefined && known.record === record && known.state === state) return known.dial;
+    const dial = makeDial(config, endpoint, state);
+    dials.set(endpoint, { dial, record, state });
+    return dial;
+  };
+}
+
+function makeDial(config: SidecarConfig, { record }: EndpointState, state: WorkloadState | null): Dial {
+  const { host, port, identity } = record;
+  const connect: ConnectOptions = { host, port };
+  if (identity === null) return { key: `plain ${record.address}`, connect };
+  if (state === null) return { key: `refused ${record.address}`, connect: { ...connect, tls: { trust: { rootsPem: [] } } } };
+  const verifyPeer = peerVerifier(state.spiffeId.trustDomain, identity, () => config.clock.epochMs());
+  return {
+    key: `${identity} ${record.address} ${state.generation}`,
+    connect: { ...connect, tls: { identity: state.identity, trust: state.trust, verifyPeer, alpn: ["http/1.1"] } },
+  };
+}
+
+function applicationOf(config: SidecarConfig): ServiceCluster {
+  const { app } = config;
+  const cluster = new ServiceCluster({
+    key: serviceKey(config.namespace, config.service),
+    config: backendDefaults,
+    retryBudget: new RetryBudget(backendDefaults.retryBudget),
+    limits: new LimitState(),
+  });
+  const place = "path" in app ? { address: `unix:${app.path}`, host: "localhost", port: 0 } : { address: `${app.host}:${app.port}`, ...app };
+  cluster.endpoints = [new EndpointState({ ...place, instance: null, zone: null, weight: 1, identity: null }, createBreaker())];
+  cluster.isKnown = true;
+  return cluster;
+}
+
+function applicationDial({ app }: SidecarConfig): () => Dial {
+  const connect: ConnectOptions = "path" in app ? { path: app.path } : { host: app.host, port: app.port };
+  const dial: Dial = { key: "application", connect };
+  return () => dial;
+}

@@ -1,0 +1,122 @@
+/** What a sidecar shares with its mesh: the config it follows, the endpoints it knows, the word it gives about itself. */
+import type { Directory } from "./balance/directory.ts";
+import { followConfig, type ConfigFollower, type LastKnownGood } from "./control/apply.ts";
+import { emptySnapshot } from "./control/compile.ts";
+import { announce, followRegistry, type Announcement } from "./control/registry.ts";
+import type { Snapshot } from "./control/snapshot.ts";
+import type { InstanceRecord, Store, StoredSnapshot } from "./control/store.ts";
+import { meshId } from "./identity/spiffe-id.ts";
+import type { WorkloadCertificate } from "./identity/workload.ts";
+import type { Events } from "./observe/events.ts";
+import type { Files } from "./runtime/files.ts";
+import type { SidecarConfig } from "./sidecar-options.ts";
+
+export interface SyncDeps {
+  readonly store: Store;
+  readonly directory: Directory;
+  readonly events: Events;
+  readonly files: Files;
+  readonly runtime: string;
+  readonly workload: WorkloadCertificate | null;
+}
+
+export interface Sync {
+  snapshot(): Snapshot;
+  readonly config: ConfigFollower;
+  /** Settles when config and registry were each asked once, whatever came of it. */
+  readonly started: Promise<void>;
+  /** From now on others find this instance at `address`. Settles after the first attempt. */
+  announce(address: string): Promise<void>;
+  /** Deregisters at once; following goes on, for requests still in flight. */
+  withdraw(): Promise<void>;
+  close(): void;
+}
+
+export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
+  const { clock, random, mesh } = config;
+  const { store, directory, events, workload } = deps;
+  let snapshot = emptySnapshot();
+  let instances: readonly InstanceRecord[] = [];
+  let announcement: Announcement | null = null;
+
+  const update = (): void => directory.update(snapshot, instances);
+  const configFollower = followConfig({
+    store,
+    mesh,
+    clock,
+    random,
+    events,
+    onSnapshot(next) {
+      snapshot = next;
+      update();
+      announcement?.refresh();
+    },
+    onRefused: () => announcement?.refresh(),
+    ...(config.stateDir !== null && { lastKnownGood: lastKnownGood(deps.files, `${config.stateDir}/${mesh}.last-known-good.json`) }),
+  });
+  const registryFollower = followRegistry({
+    store,
+    clock,
+    random,
+    onInstances(found) {
+      instances = found.map((record) => withProvableIdentity(record, workload));
+      update();
+    },
+  });
+  const stopListening = workload?.onChange(() => announcement?.refresh());
+
+  const record = (address: string): InstanceRecord => ({
+    id: config.instance,
+    service: config.service,
+    namespace: config.namespace,
+    address,
+    addressH2: null,
+    spiffeId: workload === null ? "" : workload.current.spiffeId.text,
+    zone: config.zone,
+    weight: 1,
+    runtime: deps.runtime,
+    appliedEpoch: configFollower.applied.epoch,
+    appliedVersion: configFollower.applied.version,
+    state: configFollower.refusal === null ? "applied" : "nacked",
+    reason: configFollower.refusal?.reason ?? null,
+    certificateExpiresAt: workload === null ? null : new Date(workload.current.notAfterMs).toISOString(),
+    seenAtMs: clock.epochMs(),
+  });
+
+  return {
+    snapshot: () => snapshot,
+    config: configFollower,
+    started: Promise.all([configFollower.started, registryFollower.started]).then(() => undefined),
+    announce(address) {
+      announcement = announce({ store, clock, random, record: () => record(address) });
+      return announcement.started;
+    },
+    async withdraw() {
+      await announcement?.stop();
+    },
+    close() {
+      stopListening?.();
+      configFollower.close();
+      registryFollower.close();
+    },
+  };
+}
+
+/**
+ * The registry says where instances are, never who: an entry could be forged by whoever writes to the store. The identity an
+ * endpoint must prove follows from the name of the service that was called.
+ */
+function withProvableIdentity(record: InstanceRecord, workload: WorkloadCertificate | null): InstanceRecord {
+  const spiffeId = workload === null ? "" : meshId(workload.current.spiffeId.trustDomain, record.namespace, record.service).text;
+  return record.spiffeId === spiffeId ? record : { ...record, spiffeId };
+}
+
+function lastKnownGood(files: Files, path: string): LastKnownGood {
+  return {
+    async load() {
+      const text = await files.readText(path);
+      return text === null ? null : (JSON.parse(text) as StoredSnapshot);
+    },
+    save: (stored) => files.writeAtomic(path, JSON.stringify(stored)),
+  };
+}
