@@ -9,6 +9,7 @@ import type { Random } from "../random.ts";
 import { compileSnapshot } from "./compile.ts";
 import { decodeEnvelope, type Envelope } from "./envelope.ts";
 import { startLooking } from "./look.ts";
+import { openUnverified } from "./signed-body.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Hint, SnapshotPointer, Store, StoredSnapshot } from "./store.ts";
 import { compareVersions } from "./version.ts";
@@ -24,7 +25,7 @@ export interface FollowConfigOptions {
   readonly mesh: string;
   readonly clock: Clock;
   readonly random: Random;
-  /** Takes the signature off a stored body. @default the body is the envelope @throws {MeshError} to refuse it */
+  /** Takes the signature off a stored body. @default openUnverified @throws {MeshError} to refuse it */
   readonly open?: (body: string) => Promise<string>;
   /** @default compileSnapshot */
   readonly compile?: (envelope: Envelope) => Snapshot;
@@ -152,7 +153,7 @@ class Follower implements ConfigFollower {
     const { clock, mesh, events, onSnapshot, lastKnownGood } = this.#options;
     let snapshot: Snapshot;
     try {
-      const body = (await this.#options.open?.(stored.body)) ?? stored.body;
+      const body = this.#options.open === undefined ? openUnverified(stored.body) : await this.#options.open(stored.body);
       const envelope = await decodeEnvelope({ ...stored, body }, mesh);
       snapshot = (this.#options.compile ?? compileSnapshot)(envelope);
     } catch (error) {

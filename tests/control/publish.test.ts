@@ -13,7 +13,7 @@ const note = { author: "operator", message: "test" };
 const known: ReadonlySet<string> = new Set(["default/orders", "default/orders-v2"]);
 
 function publisher(): Publisher {
-  return { store: memoryStore(), mesh: "default", clock: systemClock, random: seededRandom(1) };
+  return { store: memoryStore(), mesh: "default", clock: systemClock };
 }
 
 const route = (weight: number, name = "orders"): string => `apiVersion: gateway.networking.k8s.io/v1
@@ -151,6 +151,7 @@ describe("followConfig()", () => {
     const refusals: (string | null)[] = [];
     const follower = followConfig({
       ...to,
+      random: seededRandom(1),
       onSnapshot: (snapshot) => seen.push(snapshot),
       onRefused: (refusal) => refusals.push(refusal?.reason ?? null),
     });
