@@ -1,130 +1,62 @@
+/** `Host` and the authority of a target, checked before anything reads them: what a runtime makes of "a/admin?" is a path. */
+
+/** 1: letter, digit, "-", "_", "~"; 2: "." ; 0: everything else, percent and sub-delims included (no host name has them). */
+const hostBytes = new Uint8Array(128);
+for (const char of "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_~") hostBytes[char.charCodeAt(0)] = 1;
+hostBytes[0x2e] = 2;
+
 /**
- * `Host` and `:authority`, checked and made canonical before anything else reads them: routing, policy and `request.url` all
- * believe in what comes out of here. Names and addresses only; nothing that a URL parser could take for a path or a user.
+ * `host[:port]` in lower case, without a trailing dot and without the scheme's default port, or null if it is not one.
  *
- * @see RFC 9112 §3.2 (an invalid Host is a 400), RFC 3986 §3.2.2; nginx `http_host.t` for what the world sends
+ * Stricter than RFC 3986: no userinfo, no percent-encoding, no empty label, port 1–65535.
  */
-
-export interface Authority {
-  /** Lower case, without the root's trailing dot; an IPv6 address keeps its brackets. */
-  readonly host: string;
-  /** null if none was written. */
-  readonly port: number | null;
-}
-
-/** A DNS name has 253 characters at most (RFC 1035 §2.3.4). */
-const maxHostLength = 253;
-
-/** `host`, `host:port`, `[v6]`, `[v6]:port`. null for anything else, the empty string included. */
-export function parseAuthority(text: string): Authority | null {
-  const end = text.charCodeAt(0) === bracket ? endOfAddress(text) : endOfName(text);
-  if (end <= 0) return null;
-  const port = end === text.length ? null : portAt(text, end);
-  if (port === undefined) return null;
-  const host = text.charCodeAt(end - 1) === dot ? text.slice(0, end - 1) : text.slice(0, end);
-  return { host: host.toLowerCase(), port };
-}
-
-/** The canonical text: what `RequestHead.authority` holds. */
-export function formatAuthority(authority: Authority): string {
-  return authority.port === null ? authority.host : `${authority.host}:${authority.port}`;
-}
-
-const dot = 0x2e;
-const colon = 0x3a;
-const bracket = 0x5b;
-
-/** Where the name ends, or -1. Labels of letters, digits, `-` and `_` (Docker writes `_`); no empty label but the root's. */
-function endOfName(text: string): number {
-  let labelAt = 0;
-  let i = 0;
-  for (; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code === colon) break;
-    if (code !== dot) {
-      if (!isNameCode(code)) return -1;
-      continue;
-    }
-    if (i === labelAt || i - labelAt > 63) return -1;
-    labelAt = i + 1;
-  }
-  if (i === 0 || i - labelAt > 63) return -1;
-  const length = text.charCodeAt(i - 1) === dot ? i - 1 : i;
-  return length > maxHostLength ? -1 : i;
-}
-
-function isNameCode(code: number): boolean {
-  return (
-    (code >= 0x61 && code <= 0x7a) ||
-    (code >= 0x30 && code <= 0x39) ||
-    code === 0x2d ||
-    code === 0x5f ||
-    (code >= 0x41 && code <= 0x5a)
-  );
-}
-
-/** Where the bracketed IPv6 address ends, or -1. No zone id: it means something on one machine only (RFC 6874 §1). */
-function endOfAddress(text: string): number {
-  const close = text.indexOf("]");
-  return close > 0 && isIpv6(text.slice(1, close)) ? close + 1 : -1;
-}
-
-function isIpv6(text: string): boolean {
-  const halves = text.split("::");
-  if (halves.length > 2) return false;
-  let groups = 0;
-  for (const [index, half] of halves.entries()) {
-    if (half === "") continue;
-    const parts = half.split(":");
-    for (const [at, part] of parts.entries()) {
-      // An IPv4 address may stand for the last two groups, at the very end (RFC 4291 §2.2).
-      const isLast = at === parts.length - 1 && index === halves.length - 1;
-      if (isLast && part.includes(".")) {
-        if (!isIpv4(part)) return false;
-        groups += 2;
-      } else {
-        if (!isGroup(part)) return false;
-        groups++;
-      }
-    }
-  }
-  // "::" stands for one group or more; a single empty half is "" alone, which is no address.
-  return halves.length === 2 ? groups <= 7 : groups === 8;
-}
-
-function isGroup(text: string): boolean {
-  if (text.length === 0 || text.length > 4) return false;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i) | 0x20;
-    if (!((code >= 0x61 && code <= 0x66) || isDigit(text.charCodeAt(i)))) return false;
-  }
-  return true;
-}
-
-function isIpv4(text: string): boolean {
-  const parts = text.split(".");
-  return parts.length === 4 && parts.every((part) => isOctet(part));
-}
-
-function isOctet(text: string): boolean {
-  if (text.length === 0 || text.length > 3 || (text.length > 1 && text.startsWith("0"))) return false;
-  for (let i = 0; i < text.length; i++) if (!isDigit(text.charCodeAt(i))) return false;
-  return Number(text) <= 255;
-}
-
-function isDigit(code: number): boolean {
-  return code >= 0x30 && code <= 0x39;
-}
-
-/** What follows the host: ":" and digits, or ":" alone, which is no port (RFC 3986 §3.2.3). undefined if it is neither. */
-function portAt(text: string, at: number): number | null | undefined {
-  if (text.charCodeAt(at) !== colon || text.length - at > 6) return undefined;
+export function parseAuthority(text: string, defaultPort: number): string | null {
+  const length = text.length;
+  let at = text.charCodeAt(0) === 0x5b /* [ */ ? ipv6End(text) : nameEnd(text);
+  if (at <= 0) return null;
+  const hostEnd = at > 1 && text.charCodeAt(at - 1) === 0x2e ? at - 1 : at;
+  if (at === length) return text.slice(0, hostEnd).toLowerCase();
+  if (text.charCodeAt(at) !== 0x3a || at + 1 === length) return null;
   let port = 0;
-  for (let i = at + 1; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (!isDigit(code)) return undefined;
-    port = port * 10 + code - 0x30;
+  for (at++; at < length; at++) {
+    const digit = text.charCodeAt(at) - 0x30;
+    if (digit < 0 || digit > 9) return null;
+    port = port * 10 + digit;
+    if (port > 65_535) return null;
   }
-  if (at + 1 === text.length) return null;
-  return port > 65_535 ? undefined : port;
+  if (port === 0) return null;
+  const host = text.slice(0, hostEnd).toLowerCase();
+  return port === defaultPort ? host : `${host}:${port}`;
+}
+
+/** Index after the host name, 0 or less if it is none. */
+function nameEnd(text: string): number {
+  let at = 0;
+  // A label starts where no "." may stand.
+  let wantsLabel = true;
+  for (; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    const kind = code < 128 ? hostBytes[code] : 0;
+    if (kind === 1) wantsLabel = false;
+    else if (kind === 2) {
+      if (wantsLabel) return -1;
+      wantsLabel = true;
+    } else if (code === 0x3a) break;
+    else return -1;
+  }
+  return at;
+}
+
+/** Index after the "]" of an IP literal. Digits, letters a–f, ":" and "." only: zone ids mean nothing on the other side. */
+function ipv6End(text: string): number {
+  const end = text.indexOf("]");
+  if (end < 3) return -1;
+  let colons = 0;
+  for (let at = 1; at < end; at++) {
+    const code = text.charCodeAt(at);
+    const lower = code | 0x20;
+    if (code === 0x3a) colons++;
+    else if (!((code >= 0x30 && code <= 0x39) || (lower >= 0x61 && lower <= 0x66) || code === 0x2e)) return -1;
+  }
+  return colons >= 2 ? end + 1 : -1;
 }
