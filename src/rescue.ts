@@ -28,7 +28,8 @@ export function rescue(deps: RescueDeps): Layer<Accepted> {
 
 function reply(x: Exchange, error: MeshError, deps: RescueDeps): Response {
   x.error = error;
-  x.flag = error.flag;
+  // A station that gave up for a reason of its own (`URX`, `RB`) has said so; the error's flag stays on the error.
+  if (x.flag === "") x.flag = error.flag;
   x.status = error.status;
   if (error.code === "ERR_INTERNAL") deps.onDefect?.(error, x);
   // Nobody is there to read it. 499 is nginx's number for the log; no byte of it is sent.

@@ -147,6 +147,16 @@ describe("rescue()", () => {
     assert.equal(body["advice"], "wait");
   });
 
+  it("leaves the flag of a station that gave up for a reason of its own", async () => {
+    const x = makeExchange();
+    const response = await rescue({ by })(async (inner) => {
+      inner.flag = "RB";
+      throw refused;
+    })(x);
+    assert.equal(x.flag, "RB");
+    assert.equal(response.headers.get("x-mesh-flag"), "UF");
+  });
+
   it("marks overload and rate limits as Envoy does, so that callers do not retry into them", async () => {
     assert.equal(
       (await rescued(new MeshError("ERR_OVERLOADED", "full"))).response.headers.get("x-envoy-overloaded"),

@@ -5,8 +5,10 @@
  * field (Envoy 2024-006).
  */
 import type { Clock, Timer } from "../clock.ts";
-import type { Exchange } from "../exchange.ts";
+import { describeError, type MeshError } from "../errors.ts";
+import type { Direction, Exchange } from "../exchange.ts";
 import type { Events } from "./events.ts";
+import { flagsOf } from "./flags.ts";
 
 /** `errors`: status 400 and above, and whatever has a flag. */
 export type AccessLogMode = "off" | "errors" | "all";
@@ -46,16 +48,28 @@ export function createAccessLog(options: AccessLogOptions): AccessLog {
   };
 
   if (mode === "off") return { events: {}, flush };
+  const add = (line: string): void => {
+    lines += line;
+    if (++count >= batchLines) flush();
+    else timer ??= clock.after(flushMs, flush);
+  };
   const events: Events = {
     requestFinished(x) {
       if (mode === "errors" && x.status < 400 && x.flag === "") return;
       const tookMs = clock.nowMs() - x.startedAtMs;
-      lines += accessLine(x, tookMs, stamp(clock.epochMs() - tookMs));
-      if (++count >= batchLines) flush();
-      else timer ??= clock.after(flushMs, flush);
+      add(accessLine(x, tookMs, stamp(clock.epochMs() - tookMs)));
+    },
+    requestRefused(direction, error, remoteAddress) {
+      add(refusedLine(direction, error, remoteAddress, stamp(clock.epochMs())));
     },
   };
   return { events, flush };
+}
+
+/** What is known of bytes that never became a request. */
+function refusedLine(direction: Direction, error: MeshError, remoteAddress: string, timestamp: string): string {
+  const line = `{"timestamp":"${timestamp}","direction":"${direction}","status":${error.status},"flag":"${error.flag}"`;
+  return `${line},"error":"${error.code}"${text("reason", describeError(error))}${text("remote", remoteAddress)}}\n`;
 }
 
 /** The line, ended by "\n". Absent facts are left out rather than null: most requests have few of them. */
@@ -64,9 +78,10 @@ export function accessLine(x: Exchange, tookMs: number, timestamp: string): stri
   let line = `{"timestamp":"${timestamp}","direction":"${x.direction}"`;
   line += text("method", head.method) + text("path", head.path) + text("authority", head.authority);
   line += `,"status":${x.status}`;
-  if (x.flag !== "") line += `,"flag":"${x.flag}"`;
+  const flags = flagsOf(x);
+  if (flags !== "") line += `,"flag":"${flags}"`;
   const error = x.error ?? x.aborted;
-  if (error !== null) line += `,"error":"${error.code}"${text("reason", error.message)}`;
+  if (error !== null) line += `,"error":"${error.code}"${text("reason", describeError(error))}`;
   line += `,"duration_ms":${round(tookMs)}`;
   if (x.respondedAtMs > 0) line += `,"upstream_ms":${round(x.respondedAtMs - x.startedAtMs)}`;
   line += `,"bytes_received":${x.bytesReceived},"bytes_sent":${x.bytesSent}`;

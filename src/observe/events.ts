@@ -10,6 +10,8 @@ export type BreakerSource = "local" | "quorum" | "forced";
 export interface Events {
   /** Accepted, nothing known yet. Paired with exactly one `requestFinished`. */
   requestStarted?(exchange: Exchange): void;
+  /** Bytes that never became a request: refused while they were read. There is no exchange, and nothing in them is believed. */
+  requestRefused?(direction: Direction, error: MeshError, remoteAddress: string): void;
   /** After the last byte of the reply, or its abort: status, flag, attempts, bytes and times are final. */
   requestFinished?(exchange: Exchange): void;
   /** One attempt ended: with a response (`error` null, `status` set) or without. */

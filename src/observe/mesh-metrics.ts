@@ -32,6 +32,7 @@ export function createMeshMetrics(options: MeshMetricsOptions): MeshMetrics {
   const recordRequest = requestMetrics(registry, self);
   const events: Events = {
     ...requestEvents(registry, clock, recordRequest),
+    ...refusedEvents(registry),
     ...attemptEvents(registry),
     ...breakerEvents(registry),
     ...connectionEvents(registry),
@@ -85,6 +86,19 @@ function requestEvents(registry: Registry, clock: Clock, record: (x: Exchange, t
         retried.cell(x.cluster.service, x.cluster.namespace, x.status >= 500 ? "failure" : "success").value++;
       }
       record(x, clock.nowMs() - x.startedAtMs);
+    },
+  };
+}
+
+function refusedEvents(registry: Registry): Events {
+  const refused = registry.counter(
+    "fetchmesh_requests_refused_total",
+    "Bytes that never became a request, by what was wrong with them.",
+    ["direction", "code"],
+  );
+  return {
+    requestRefused(direction, error) {
+      refused.cell(direction, error.code).value++;
     },
   };
 }

@@ -9,6 +9,7 @@ import type { Cluster } from "../balance/cluster.ts";
 import type { ResponseFlag } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Peer } from "../identity/peer.ts";
+import { flagsOf } from "./flags.ts";
 import type { Cell, HistogramCell } from "./metric-family.ts";
 import type { Registry } from "./metrics.ts";
 
@@ -132,7 +133,8 @@ export function requestMetrics(registry: Registry, self: MeshSelf): RecordReques
   return (x, tookMs) => {
     const isFailure = x.status >= 500 || brokenFlags.has(x.flag);
     const outcomes = find(x);
-    const key = (x.status << 8) | (flagNumber(x.flag) << 1) | (isMutual(x) ? 1 : 0);
+    const first = x.error === null ? "" : x.error.flag;
+    const key = (x.status << 13) | (flagNumber(first) << 7) | (flagNumber(x.flag) << 1) | (isMutual(x) ? 1 : 0);
     let outcome = outcomes.get(key);
     if (outcome === undefined || !isLive(outcome)) outcomes.set(key, (outcome = resolve(x, isFailure)));
     outcome.istioRequests.value++;
@@ -187,7 +189,7 @@ function isMutual(x: Exchange): boolean {
 
 const flagNumbers = new Map<ResponseFlag, number>();
 
-/** 0..127: there are far fewer flags. */
+/** 0..63: there are far fewer flags. */
 function flagNumber(flag: ResponseFlag): number {
   let number = flagNumbers.get(flag);
   if (number === undefined) flagNumbers.set(flag, (number = flagNumbers.size));
@@ -204,7 +206,7 @@ interface Facts {
   readonly toNamespace: string;
   readonly toHost: string;
   readonly status: string;
-  readonly flag: string;
+  readonly flags: string;
   readonly isMutual: boolean;
 }
 
@@ -226,7 +228,7 @@ function describe(x: Exchange, self: MeshSelf): Facts {
     toHost: toService === unknown ? unknown : `${toService}.${toNamespace}.svc.cluster.local`,
     // What is no status comes from a broken upstream, and there are as many of those as numbers.
     status: x.status >= 100 && x.status <= 599 ? String(x.status) : "0",
-    flag: x.flag === "" ? "-" : x.flag,
+    flags: flagsOf(x) || "-",
     isMutual: isMutual(x),
   };
 }
@@ -245,7 +247,7 @@ function istioValues(facts: Facts): string[] {
     facts.toNamespace,
     "http",
     facts.status,
-    facts.flag,
+    facts.flags,
     facts.isMutual ? "mutual_tls" : "none",
   ];
 }

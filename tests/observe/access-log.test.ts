@@ -94,6 +94,41 @@ describe("createAccessLog()", () => {
     assert.equal(line?.["peer"], "spiffe://mesh.test/ns/shop/sa/web");
   });
 
+  it("shows both flags where giving up had a reason of its own, and the whole chain of causes", () => {
+    const { log, lines } = accessLog();
+    const error = new MeshError("ERR_CONNECT_FAILED", "10.0.0.1:1 refused", { cause: new Error("ECONNREFUSED") });
+    finished(log, { status: 503, flag: "URX", error });
+    finished(log, { status: 503, flag: "URX" });
+    finished(log, { status: 503, flag: "UF", error });
+    log.flush();
+    assert.deepEqual(
+      lines().map((line) => line["flag"]),
+      ["UF,URX", "URX", "UF"],
+    );
+    assert.equal(lines()[0]?.["reason"], "10.0.0.1:1 refused: ECONNREFUSED");
+  });
+
+  it("has a line for bytes that never became a request", () => {
+    const { log, lines } = accessLog("errors");
+    log.events.requestRefused?.(
+      "inbound",
+      new MeshError("ERR_REQUEST_MALFORMED", "More than one Host line"),
+      "10.0.0.9",
+    );
+    log.flush();
+    assert.deepEqual(lines(), [
+      {
+        timestamp: "2026-01-02T03:04:05.678Z",
+        direction: "inbound",
+        status: 400,
+        flag: "DPE",
+        error: "ERR_REQUEST_MALFORMED",
+        reason: "More than one Host line",
+        remote: "10.0.0.9",
+      },
+    ]);
+  });
+
   it("keeps one line one line, whatever a caller writes into its request", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), fc.string({ unit: "binary" }), (path, agent) => {

@@ -120,6 +120,24 @@ describe("createMeshMetrics()", () => {
     );
   });
 
+  it("keeps outcomes apart that differ in one flag, and counts bytes that never became a request", async () => {
+    const { metrics, scrape } = meshMetrics();
+    const error = new MeshError("ERR_CONNECT_FAILED", "refused");
+    await finish(metrics, {}, { status: 503, flag: "URX", error });
+    await finish(metrics, {}, { status: 503, flag: "RB", error });
+    await finish(metrics, {}, { status: 503, flag: "URX" });
+    metrics.events.requestRefused?.("inbound", new MeshError("ERR_REQUEST_MALFORMED", "no"), "10.0.0.9");
+    const page = scrape();
+    const flags = page
+      .select("istio_requests_total")
+      .map(({ labels, value }) => `${labels["response_flags"]} ${value}`);
+    assert.deepEqual(flags.sort(), ["UF,RB 1", "UF,URX 1", "URX 1"]);
+    assert.equal(
+      page.sum("fetchmesh_requests_refused_total", { direction: "inbound", code: "ERR_REQUEST_MALFORMED" }),
+      1,
+    );
+  });
+
   it("calls a response that broke off a failure, whatever its status said", async () => {
     const { metrics, scrape } = meshMetrics();
     await finish(metrics, {}, { status: 200, flag: "UC" });
