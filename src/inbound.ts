@@ -23,7 +23,7 @@ export interface InboundDeps
 export function inbound(deps: InboundDeps): Handler<Accepted> {
   return (
     stack<Accepted>()
-      // Highest but one: it must see every reply, also those `rescue` makes.
+      // Highest: it must see every reply, also those `rescue` makes.
       .through(observe(deps))
       .through(rescue(deps))
       .through(trace(deps))

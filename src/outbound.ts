@@ -27,7 +27,7 @@ export interface OutboundDeps extends BalanceDeps, TraceDeps, DeadlineDeps, Retr
 export function outbound(deps: OutboundDeps): Handler<Accepted> {
   return (
     stack<Accepted>()
-      // Highest but one: it must see every reply, also those `rescue` makes.
+      // Highest: it must see every reply, also those `rescue` makes.
       .through(observe(deps))
       // Above everything that can refuse: the only place where an error becomes a reply.
       .through(rescue(deps))

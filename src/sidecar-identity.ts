@@ -1,5 +1,6 @@
 /** Who this sidecar is: a certificate from the mesh's CA, from a directory somebody else fills, or none at all. */
 import { sleep } from "./clock.ts";
+import { importConfigPublicKey, type PublicJwk } from "./control/signature.ts";
 import { MeshError, describeError } from "./errors.ts";
 import { joinMesh, renewCertificate, type CallControl } from "./identity/join.ts";
 import { meshId } from "./identity/spiffe-id.ts";
@@ -22,6 +23,13 @@ export interface IdentityDeps {
   readonly signal: AbortSignal;
 }
 
+export interface AcquiredIdentity {
+  /** Null with `mtls: "off"`. */
+  readonly workload: WorkloadCertificate | null;
+  /** What the mesh's config is signed with; null where no control plane told. Asked per use: a renewal may bring a new one. */
+  configKey(): Promise<CryptoKey | null>;
+}
+
 /** The longest a joining sidecar waits between two tries: a control plane that comes back is noticed within seconds. */
 const longestJoinWaitMs = 5_000;
 /** A certificate reply is a few kilobytes; more is not from our control plane. */
@@ -32,9 +40,10 @@ const maxReplyBytes = 262_144;
  *
  * @throws {MeshError} ERR_TOKEN_REFUSED, ERR_CSR_DENIED, ERR_UPSTREAM_IDENTITY, ERR_OPTION_INVALID
  */
-export async function acquireWorkload(config: SidecarConfig, deps: IdentityDeps): Promise<WorkloadCertificate | null> {
-  if (config.mtls === "off") return null;
-  if (config.svidDir !== null) return followDirectory(config, config.svidDir, deps);
+export async function acquireWorkload(config: SidecarConfig, deps: IdentityDeps): Promise<AcquiredIdentity> {
+  const withoutKey = { configKey: () => Promise.resolve(null) };
+  if (config.mtls === "off") return { workload: null, ...withoutKey };
+  if (config.svidDir !== null) return { workload: await followDirectory(config, config.svidDir, deps), ...withoutKey };
   return joinControl(config, config.token as string, deps);
 }
 
@@ -53,14 +62,15 @@ async function followDirectory(config: SidecarConfig, directory: string, deps: I
   });
 }
 
-async function joinControl(config: SidecarConfig, token: string, deps: IdentityDeps): Promise<WorkloadCertificate> {
+async function joinControl(config: SidecarConfig, token: string, deps: IdentityDeps): Promise<AcquiredIdentity> {
   const { clock, random } = config;
   const spiffeId = meshId(readJoinToken(token).spiffeId.trustDomain, config.namespace, config.service);
   const call = controlCall(deps.transport);
   let control = config.control;
+  let key: Promise<CryptoKey | null> = Promise.resolve(null);
   for (let tries = 0; ; tries++) {
     try {
-      return await issuedWorkload({
+      const workload = await issuedWorkload({
         spiffeId,
         clock,
         random,
@@ -71,9 +81,12 @@ async function joinControl(config: SidecarConfig, token: string, deps: IdentityD
               ? await joinMesh({ token, control, spiffeId, csrPem, call, clock })
               : await renewCertificate({ control, spiffeId, csrPem, call, clock, identity: current.identity, trust: current.trust });
           control = admission.control;
+          if (admission.configKey !== null) key = importConfigPublicKey(admission.configKey as PublicJwk);
+          await key;
           return admission;
         },
       });
+      return { workload, configKey: () => key };
     } catch (reason) {
       const error = MeshError.from(reason);
       if (deps.signal.aborted || !isPassing(error)) throw error;

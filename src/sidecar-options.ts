@@ -42,6 +42,8 @@ export interface SidecarOptions {
   readonly outbound?: ListenAddress;
   /** @default 0.0.0.0:15006 */
   readonly inbound?: HostPort;
+  /** Reserved for the HTTP/2 hop; nothing listens there yet. @default none */
+  readonly inboundH2?: HostPort;
   /** @default 127.0.0.1:15000 */
   readonly admin?: ListenAddress;
   /** @default 0.0.0.0:15021 */
@@ -57,6 +59,8 @@ export interface SidecarOptions {
   readonly instance?: string;
   /** Directory for the last config that worked, so that a start survives an absent store. */
   readonly stateDir?: string;
+  /** Refuse config that the control plane did not sign. @default false: whoever may write to the store may publish */
+  readonly requireSignedConfig?: boolean;
   /** How long in-flight requests may take after SIGTERM. @default 10000 */
   readonly drainTimeoutMs?: number;
   /** @default "errors" */
@@ -90,6 +94,7 @@ export interface SidecarConfig {
   readonly zone: string | null;
   readonly advertise: HostPort | null;
   readonly stateDir: string | null;
+  readonly requireSignedConfig: boolean;
   readonly drainTimeoutMs: number;
   readonly accessLog: "off" | "errors" | "all";
   readonly maxBodyBytes: number;
@@ -135,6 +140,7 @@ export function resolveSidecarOptions(options: SidecarOptions): SidecarConfig {
     zone: options.zone ?? null,
     advertise: options.advertise ?? null,
     stateDir: options.stateDir ?? null,
+    requireSignedConfig: options.requireSignedConfig ?? false,
     drainTimeoutMs: options.drainTimeoutMs ?? 10_000,
     accessLog: options.accessLog ?? "errors",
     maxBodyBytes: options.maxBodyBytes ?? Infinity,

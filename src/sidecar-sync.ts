@@ -1,13 +1,17 @@
 /** What a sidecar shares with its mesh: the config it follows, the endpoints it knows, the word it gives about itself. */
 import type { Directory } from "./balance/directory.ts";
+import { followBreaker } from "./control/breaker-exchange.ts";
 import { followConfig, type ConfigFollower, type LastKnownGood } from "./control/apply.ts";
 import { emptySnapshot } from "./control/compile.ts";
 import { announce, followRegistry, type Announcement } from "./control/registry.ts";
+import { verifySnapshot } from "./control/signature.ts";
 import type { Snapshot } from "./control/snapshot.ts";
 import type { InstanceRecord, Store, StoredSnapshot } from "./control/store.ts";
 import { meshId } from "./identity/spiffe-id.ts";
 import type { WorkloadCertificate } from "./identity/workload.ts";
 import type { Events } from "./observe/events.ts";
+import type { Breakers } from "./policy/breakers.ts";
+import { FleetBreaker } from "./policy/fleet-breaker.ts";
 import type { Files } from "./runtime/files.ts";
 import type { SidecarConfig } from "./sidecar-options.ts";
 
@@ -18,6 +22,8 @@ export interface SyncDeps {
   readonly files: Files;
   readonly runtime: string;
   readonly workload: WorkloadCertificate | null;
+  readonly configKey: () => Promise<CryptoKey | null>;
+  readonly breakers: Breakers;
 }
 
 export interface Sync {
@@ -34,7 +40,7 @@ export interface Sync {
 
 export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
   const { clock, random, mesh } = config;
-  const { store, directory, events, workload } = deps;
+  const { store, directory, events, workload, breakers } = deps;
   let snapshot = emptySnapshot();
   let instances: readonly InstanceRecord[] = [];
   let announcement: Announcement | null = null;
@@ -46,6 +52,7 @@ export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
     clock,
     random,
     events,
+    open: async (body) => verifySnapshot(body, await deps.configKey(), { required: config.requireSignedConfig }),
     onSnapshot(next) {
       snapshot = next;
       update();
@@ -63,6 +70,7 @@ export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
       update();
     },
   });
+  const stopSharing = shareBreakers(config, { store, directory, breakers });
   const stopListening = workload?.onChange(() => announcement?.refresh());
 
   const record = (address: string): InstanceRecord => ({
@@ -95,11 +103,32 @@ export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
       await announcement?.stop();
     },
     close() {
+      stopSharing();
       stopListening?.();
       configFollower.close();
       registryFollower.close();
     },
   };
+}
+
+/**
+ * Joins the fleet breaker: hears the votes and orders of others, casts its own. Nothing is written while all is well, and
+ * without a store every decision is what it would be alone.
+ */
+function shareBreakers(config: SidecarConfig, deps: Pick<SyncDeps, "store" | "directory" | "breakers">): () => void {
+  const { clock, random } = config;
+  const { store, directory, breakers } = deps;
+  const fleet = new FleetBreaker({
+    clock,
+    breakers,
+    directory,
+    store: store.breaker,
+    voter: config.instance,
+    // Nobody counts recent callers yet, so two independent voters are the quorum however large the fleet is.
+    callers: () => 0,
+  });
+  const follower = followBreaker({ store, clock, random, fleet });
+  return () => follower.close();
 }
 
 /**

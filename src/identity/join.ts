@@ -51,6 +51,8 @@ export interface Admission {
   readonly rootsPem: readonly string[];
   /** Where to renew. */
   readonly control: string;
+  /** Public JWK that signs the mesh's config; null if it is not signed. Unchecked: whoever imports it checks it. */
+  readonly configKey: unknown;
 }
 
 /**
@@ -100,22 +102,22 @@ async function fetchPinnedRoot(control: string, expected: string, call: CallCont
 async function admit(control: string, path: string, body: object, tls: ConnectTls, id: SpiffeId, call: CallControl, clock: Clock): Promise<Admission> {
   const reply = await call({ method: "POST", url: address(control, path), body: JSON.stringify(body), tls });
   if (reply.status !== 200) throw refusedBy(control, reply);
-  const { chainPem, rootsPem } = parseReply(control, reply.body);
+  const { chainPem, rootsPem, configKey } = parseReply(control, reply.body);
   const chain = decodePem(chainPem, "CERTIFICATE");
   const roots = rootsPem.flatMap((pem) => decodePem(pem, "CERTIFICATE"));
   const proved = await verifySvid({ chain, roots, nowMs: clock.epochMs() });
-  if (typeof proved !== "string" && proved.text === id.text) return { chainPem, rootsPem, control };
+  if (typeof proved !== "string" && proved.text === id.text) return { chainPem, rootsPem, control, configKey };
   const problem = typeof proved === "string" ? proved : `it is for ${proved.text}`;
   throw new MeshError("ERR_UPSTREAM_IDENTITY", `The control plane at ${control} sent a certificate that ${id.text} cannot use: ${problem}`, {
     advice: "If it says not valid before or expired, compare the clocks of the two machines.",
   });
 }
 
-function parseReply(control: string, body: string): Pick<AdmissionReply, "chainPem" | "rootsPem"> {
+function parseReply(control: string, body: string): Pick<AdmissionReply, "chainPem" | "rootsPem"> & Pick<Admission, "configKey"> {
   try {
-    const { chainPem, rootsPem } = JSON.parse(body) as Record<string, unknown>;
+    const { chainPem, rootsPem, configKey = null } = JSON.parse(body) as Record<string, unknown>;
     const isWhole = typeof chainPem === "string" && Array.isArray(rootsPem) && rootsPem.length > 0 && rootsPem.every((pem) => typeof pem === "string");
-    if (isWhole) return { chainPem, rootsPem };
+    if (isWhole) return { chainPem, rootsPem, configKey };
   } catch {
     // Falls through: not JSON is as unusable as JSON of another shape.
   }

@@ -25,6 +25,8 @@ export interface WireListenerOptions {
   readonly admit: (socket: ByteSocket) => ConnectionFacts | string;
   /** The reply to bytes that never became a request. */
   readonly refuse: (error: MeshError) => Response;
+  /** Larger request bodies are 413. @default Infinity: bodies stream */
+  readonly maxBodyBytes?: number;
   /** Connections at once; more are closed on arrival. @default 10000 */
   readonly maxConnections?: number;
 }
@@ -64,6 +66,7 @@ export async function openWireListener(options: WireListenerOptions): Promise<Wi
         sweeper: options.sweeper,
         refuse: options.refuse,
         scheme: facts.encrypted ? "https" : "http",
+        ...(options.maxBodyBytes !== undefined && { maxBodyBytes: options.maxBodyBytes }),
         receive: (request, respond) => receive(request, respond, facts),
         closed: (connection) => {
           open.delete(connection);

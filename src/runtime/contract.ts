@@ -23,6 +23,13 @@ export interface ListenTls {
   readonly trust: TlsTrust;
   /** `required` refuses a handshake without a certificate our trust signed; `none` serves plain TLS (control plane). */
   readonly clientAuth: "required" | "requested" | "none";
+  /**
+   * `accept` serves connections whose first byte is not a TLS handshake as they are, with `encrypted: false` and no
+   * certificate: for a migration, never by default.
+   *
+   * @default "refuse"
+   */
+  readonly plaintext?: "refuse" | "accept";
   readonly alpn?: readonly string[];
 }
 
