@@ -91,7 +91,7 @@ export function assemblePaths(config: SidecarConfig, deps: PathsDeps): Paths {
       directory,
       send: sendOverWire({ pool, clock, dial: peerDials(config, workload) }),
     }),
-    inbound: inbound({ ...common, application: applicationOf(config), send: sendOverWire({ pool, clock, dial: applicationDial(config) }) }),
+    inbound: inbound({ ...common, acceptsUnidentified: config.mtls !== "strict", application: applicationOf(config), send: sendOverWire({ pool, clock, dial: applicationDial(config) }) }),
     close: () => pool.close(),
   };
 }

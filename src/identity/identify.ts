@@ -7,16 +7,35 @@ import type { SpiffeId } from "./spiffe-id.ts";
 
 export interface IdentifyDeps {
   readonly clock: Clock;
+  /**
+   * Lets connections without an identity pass as nobody: for a migration (`permissive`) and for meshes without mTLS. Nobody
+   * matches no principal and no namespace, so only rules about everyone apply.
+   *
+   * @default false
+   */
+  readonly acceptsUnidentified?: boolean;
 }
+
+/** Whoever proved nothing. */
+export const nobody: Peer = Object.freeze({
+  id: Object.freeze({ text: "", trustDomain: "", path: "", namespace: null, service: null }),
+  certificateHash: "",
+  notAfterMs: Infinity,
+  isLocal: false,
+});
 
 /**
  * Inbound: the peer is who its certificate says. A connection outlives no certificate: after `notAfterMs` it is refused and
  * closed, and whoever is still entitled comes back with a new one.
  */
 export function identify(deps: IdentifyDeps): Layer<Accepted, Identified> {
-  const { clock } = deps;
+  const { clock, acceptsUnidentified = false } = deps;
   return (next) => (x) => {
     const { peer } = x.connection;
+    if (peer === null && acceptsUnidentified && !x.connection.encrypted) {
+      x.peer = nobody;
+      return next(x as Identified);
+    }
     if (peer === null) return Promise.reject(unidentified("The connection proved no identity of this mesh"));
     if (clock.epochMs() > peer.notAfterMs) {
       x.responseEdits.set("connection", "close");
