@@ -1,6 +1,5 @@
 /** The two stacks of a sidecar over its runtime's sockets: what `outbound.ts` and `inbound.ts` need, made once. */
 import { EndpointState } from "./balance/endpoint.ts";
-import { Directory } from "./balance/directory.ts";
 import { ServiceCluster } from "./balance/cluster.ts";
 import { serviceKey } from "./control/snapshot.ts";
 import type { Accepted, Handler } from "./exchange.ts";
@@ -16,14 +15,12 @@ import { randomIds } from "./observe/ids.ts";
 import type { Log } from "./observe/log.ts";
 import { outbound } from "./outbound.ts";
 import { backendDefaults } from "./policy/backend-config.ts";
-import { Breakers } from "./policy/breakers.ts";
 import { createBreaker } from "./policy/breaker.ts";
-import { classifyError, classifyStatus } from "./policy/classify.ts";
 import { LimitState } from "./policy/limit.ts";
 import { RetryBudget } from "./policy/retry-budget.ts";
 import type { ConnectOptions, SocketTransport } from "./runtime/contract.ts";
 import type { SidecarConfig } from "./sidecar-options.ts";
-import { TimerWheel } from "./timer-wheel.ts";
+import { createTraffic, type Traffic, type TrafficOptions } from "./traffic.ts";
 import { sendOverWire } from "./transport/wire-transport.ts";
 import { wireDefaults } from "./wire/message.ts";
 import { ConnectionPool } from "./wire/pool.ts";
@@ -37,13 +34,14 @@ export interface PathsDeps {
   readonly sweeper: Sweeper;
   /** Null with `mtls: "off"`. */
   readonly workload: () => WorkloadCertificate | null;
+  /** Where breaker votes go. */
+  readonly votes: TrafficOptions["votes"];
 }
 
 export interface Paths {
   readonly outbound: Handler<Accepted>;
   readonly inbound: Handler<Accepted>;
-  readonly directory: Directory;
-  readonly breakers: Breakers;
+  readonly traffic: Traffic;
   /** The sidecar's own identity, as peers and logs see it. */
   self(): Peer;
   close(): void;
@@ -52,26 +50,13 @@ export interface Paths {
 export function assemblePaths(config: SidecarConfig, deps: PathsDeps): Paths {
   const { clock, random, service, namespace } = config;
   const { transport, events, log, sweeper, workload } = deps;
-  const breakers = new Breakers({ clock, random, events });
-  const directory = new Directory({
-    clock,
-    events,
-    parts: {
-      retryBudget: (backend) => new RetryBudget(backend.retryBudget),
-      limits: () => new LimitState(),
-      breaker: createBreaker,
-    },
-  });
+  const traffic = createTraffic({ clock, random, events, voter: config.instance, votes: deps.votes });
   const pool = new ConnectionPool({ transport, limits: wireDefaults, clock, sweeper });
   const self = selfOf(config, workload);
   const by = `sidecar ${service}/${config.instance}`;
-  const wheel = new TimerWheel(clock);
   const ids = randomIds();
   const common = {
-    clock,
-    random,
-    events,
-    wheel,
+    ...traffic,
     ids,
     by,
     self,
@@ -80,17 +65,9 @@ export function assemblePaths(config: SidecarConfig, deps: PathsDeps): Paths {
     onDefect: (error: Parameters<typeof defectLine>[0]) => log.error("a request failed unexpectedly", { error: defectLine(error) }),
   };
   return {
-    directory,
-    breakers,
+    traffic,
     self,
-    outbound: outbound({
-      ...common,
-      breakers,
-      classifyStatus,
-      classifyError,
-      directory,
-      send: sendOverWire({ pool, clock, dial: peerDials(config, workload) }),
-    }),
+    outbound: outbound({ ...common, send: sendOverWire({ pool, clock, dial: peerDials(config, workload) }) }),
     inbound: inbound({ ...common, acceptsUnidentified: config.mtls !== "strict", application: applicationOf(config), send: sendOverWire({ pool, clock, dial: applicationDial(config) }) }),
     close: () => pool.close(),
   };

@@ -1,5 +1,4 @@
 /** What a sidecar shares with its mesh: the config it follows, the endpoints it knows, the word it gives about itself. */
-import type { Directory } from "./balance/directory.ts";
 import { followBreaker } from "./control/breaker-exchange.ts";
 import { followConfig, type ConfigFollower, type LastKnownGood } from "./control/apply.ts";
 import { emptySnapshot } from "./control/compile.ts";
@@ -10,20 +9,18 @@ import type { InstanceRecord, Store, StoredSnapshot } from "./control/store.ts";
 import { meshId } from "./identity/spiffe-id.ts";
 import type { WorkloadCertificate } from "./identity/workload.ts";
 import type { Events } from "./observe/events.ts";
-import type { Breakers } from "./policy/breakers.ts";
-import { FleetBreaker } from "./policy/fleet-breaker.ts";
 import type { Files } from "./runtime/files.ts";
 import type { SidecarConfig } from "./sidecar-options.ts";
+import type { Traffic } from "./traffic.ts";
 
 export interface SyncDeps {
   readonly store: Store;
-  readonly directory: Directory;
+  readonly traffic: Traffic;
   readonly events: Events;
   readonly files: Files;
   readonly runtime: string;
   readonly workload: WorkloadCertificate | null;
   readonly configKey: () => Promise<CryptoKey | null>;
-  readonly breakers: Breakers;
 }
 
 export interface Sync {
@@ -40,12 +37,12 @@ export interface Sync {
 
 export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
   const { clock, random, mesh } = config;
-  const { store, directory, events, workload, breakers } = deps;
+  const { store, traffic, events, workload } = deps;
   let snapshot = emptySnapshot();
   let instances: readonly InstanceRecord[] = [];
   let announcement: Announcement | null = null;
 
-  const update = (): void => directory.update(snapshot, instances);
+  const update = (): void => traffic.directory.update(snapshot, instances);
   const configFollower = followConfig({
     store,
     mesh,
@@ -70,7 +67,7 @@ export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
       update();
     },
   });
-  const stopSharing = shareBreakers(config, { store, directory, breakers });
+  const breakerFollower = followBreaker({ store, clock, random, fleet: traffic.fleet });
   const stopListening = workload?.onChange(() => announcement?.refresh());
 
   const record = (address: string): InstanceRecord => ({
@@ -103,32 +100,12 @@ export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
       await announcement?.stop();
     },
     close() {
-      stopSharing();
+      breakerFollower.close();
       stopListening?.();
       configFollower.close();
       registryFollower.close();
     },
   };
-}
-
-/**
- * Joins the fleet breaker: hears the votes and orders of others, casts its own. Nothing is written while all is well, and
- * without a store every decision is what it would be alone.
- */
-function shareBreakers(config: SidecarConfig, deps: Pick<SyncDeps, "store" | "directory" | "breakers">): () => void {
-  const { clock, random } = config;
-  const { store, directory, breakers } = deps;
-  const fleet = new FleetBreaker({
-    clock,
-    breakers,
-    directory,
-    store: store.breaker,
-    voter: config.instance,
-    // Nobody counts recent callers yet, so two independent voters are the quorum however large the fleet is.
-    callers: () => 0,
-  });
-  const follower = followBreaker({ store, clock, random, fleet });
-  return () => follower.close();
 }
 
 /**

@@ -15,6 +15,8 @@ import { fanOut, type Events } from "./observe/events.ts";
 import { logEvents } from "./observe/log-events.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMeshMetrics } from "./observe/mesh-metrics.ts";
+import type { MeshSelf } from "./observe/request-metrics.ts";
+import type { ProcessFacts } from "./observe/scraped-metrics.ts";
 import { currentRuntime } from "./runtime/current.ts";
 import type { SocketTransport } from "./runtime/contract.ts";
 import { listenOptions, named, openDoors, type Doors } from "./sidecar-doors.ts";
@@ -105,26 +107,29 @@ class SidecarProcess {
     this.#log = createLog({ level: "info", clock, write }).with({ service: config.service, instance: config.instance });
     this.#accessLog = createAccessLog({ mode: config.accessLog, clock, write });
     this.#sweeper = new Sweeper(clock);
-    // Metrics read the directory and the directory reports to metrics: the paths get an `Events` that is filled in below.
-    const events: Events = {};
-    this.#paths = assemblePaths(config, {
-      transport: this.#transport,
-      events,
-      log: this.#log,
-      sweeper: this.#sweeper,
-      workload: () => this.#identity?.workload ?? null,
-    });
     this.#metrics = createMeshMetrics({
       clock,
-      self: { service: config.service, namespace: config.namespace, spiffeId: this.#paths.self().id.text },
+      self: this.#meshSelf(),
       facts: {
         version,
         runtime: this.#runtime.label,
-        clusters: () => this.#paths.directory.clusters(),
+        clusters: () => this.#paths.traffic.directory.clusters(),
         process: () => this.#processFacts(),
       },
     });
-    this.#events = Object.assign(events, fanOut([this.#metrics.events, this.#accessLog.events, logEvents(this.#log)]));
+    this.#events = fanOut([this.#metrics.events, this.#accessLog.events, logEvents(this.#log)]);
+    this.#paths = assemblePaths(config, {
+      transport: this.#transport,
+      events: this.#events,
+      log: this.#log,
+      sweeper: this.#sweeper,
+      workload: () => this.#identity?.workload ?? null,
+      // The store is opened later than the paths are made: a vote before that would have no reader.
+      votes: {
+        vote: async (vote) => this.#store?.breaker.vote(vote),
+        withdraw: async (vote) => this.#store?.breaker.withdraw(vote),
+      },
+    });
   }
 
   async start(): Promise<Sidecar> {
@@ -143,8 +148,7 @@ class SidecarProcess {
     this.#store = await this.#openStore(this.#identity);
     this.#sync = followMesh(config, {
       store: this.#store,
-      directory: this.#paths.directory,
-      breakers: this.#paths.breakers,
+      traffic: this.#paths.traffic,
       events: this.#events,
       files: this.#runtime.files,
       runtime: this.#runtime.label,
@@ -204,7 +208,7 @@ class SidecarProcess {
       metrics: () => this.#metrics.expose(),
       waitingFor,
       snapshot: () => this.#sync?.snapshot() ?? emptySnapshot(),
-      clusters: () => this.#paths.directory.clusters(),
+      clusters: () => this.#paths.traffic.directory.clusters(),
       certificates: () => {
         const workload = this.#identity?.workload;
         return workload ? reportCertificates(workload.current) : [];
@@ -302,7 +306,20 @@ class SidecarProcess {
     };
   }
 
-  #processFacts() {
+  /** The trust domain is only certain once there is a certificate, so the id is asked for when a series is made. */
+  #meshSelf(): MeshSelf {
+    const { service, namespace } = this.#config;
+    const spiffeId = (): string => this.#paths.self().id.text;
+    return {
+      service,
+      namespace,
+      get spiffeId() {
+        return spiffeId();
+      },
+    };
+  }
+
+  #processFacts(): ProcessFacts {
     const { cpuSeconds, residentBytes, uptimeSeconds } = this.#runtime.process.usage();
     return { cpuSeconds, residentBytes, startedAtSeconds: this.#config.clock.epochMs() / 1000 - uptimeSeconds };
   }
