@@ -137,7 +137,7 @@ function outgoing(x: Dispatched): ClientRequest | MeshError {
   };
   try {
     return {
-      head: isWire ? forwardedRequestHead(request, out) : platformRequestHead(request, x.head, out),
+      head: isWire ? forwardedRequestHead(request, out) : platformRequestHead(request, x.head.authority, out),
       body,
       isHead: request.method === "HEAD",
       wantsUpgrade: isWire && request.head.upgrade !== null,

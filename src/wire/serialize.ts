@@ -3,7 +3,6 @@
  * layer can smuggle a line end into somebody's parser by mistake.
  */
 import { MeshError } from "../errors.ts";
-import type { RequestHead } from "../exchange.ts";
 import { HeaderEdits } from "../headers.ts";
 import { isFieldValue, isToken } from "./chars.ts";
 import { CONTENT_LENGTH, DATE, hopByHopNames, OTHER } from "./fields.ts";
@@ -49,6 +48,7 @@ export interface OutgoingRequest {
   readonly edits: HeaderEdits;
   /** Bytes of the body, null for chunked; 0 for none. */
   readonly bodyLength: number | null;
+  /** Meshed hops with this one; 0 for a client of the mesh's own, which starts no chain. */
   readonly hops: number;
 }
 
@@ -69,10 +69,10 @@ export function forwardedRequestHead(message: RequestMessage, out: OutgoingReque
   return `${text}x-mesh-hops: ${out.hops}\r\n\r\n`;
 }
 
-/** Head of a platform `Request`. */
-export function platformRequestHead(request: Request, head: RequestHead, out: OutgoingRequest): string {
+/** Head of a platform `Request`. @param authority for `Host`, where nothing replaces it */
+export function platformRequestHead(request: Request, authority: string, out: OutgoingRequest): string {
   const { edits } = out;
-  const host = out.authority ?? addedValue(edits, "host") ?? head.authority;
+  const host = out.authority ?? addedValue(edits, "host") ?? authority;
   let text = `${fieldSafe(request.method)} ${fieldSafe(out.target)} HTTP/1.1\r\n${fieldLine("host", host)}`;
   for (const [name, value] of request.headers) {
     if (!framingNames.has(name) && !edits.isRemoved(name)) text += fieldLine(name, value);
@@ -81,7 +81,7 @@ export function platformRequestHead(request: Request, head: RequestHead, out: Ou
   if (out.bodyLength === null) text += "transfer-encoding: chunked\r\n";
   // A method that usually brings a body says that it brings none (RFC 9110 §8.6).
   else if (out.bodyLength > 0 || request.method === "POST" || request.method === "PUT") text += `content-length: ${out.bodyLength}\r\n`;
-  return `${text}x-mesh-hops: ${out.hops}\r\n\r\n`;
+  return out.hops === 0 ? `${text}\r\n` : `${text}x-mesh-hops: ${out.hops}\r\n\r\n`;
 }
 
 /** A part of the first line: one word of visible bytes. */
