@@ -38,7 +38,13 @@ export interface CaOptions {
 
 /** A certificate authority: a root, or with `parent` an intermediate. */
 export async function makeCa(options: CaOptions = {}): Promise<TestCa> {
-  const { name = "test root", parent, notBefore = new Date(Date.now() - HOUR_MS), notAfter = new Date(Date.now() + 24 * HOUR_MS), pathLength } = options;
+  const {
+    name = "test root",
+    parent,
+    notBefore = new Date(Date.now() - HOUR_MS),
+    notAfter = new Date(Date.now() + 24 * HOUR_MS),
+    pathLength,
+  } = options;
   const keys = await makeKeys();
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: makeSerial(),
@@ -138,7 +144,11 @@ export function spiffeIdOf(service: string, namespace = "default", trustDomain =
 }
 
 async function leafExtensions(ca: TestCa, keys: CryptoKeyPair, options: LeafOptions): Promise<x509.Extension[]> {
-  const { extendedKeyUsage = ["clientAuth", "serverAuth"], isCa = false, keyUsage = x509.KeyUsageFlags.digitalSignature } = options;
+  const {
+    extendedKeyUsage = ["clientAuth", "serverAuth"],
+    isCa = false,
+    keyUsage = x509.KeyUsageFlags.digitalSignature,
+  } = options;
   const extensions: x509.Extension[] = [
     new x509.BasicConstraintsExtension(isCa, undefined, true),
     await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
