@@ -6,13 +6,11 @@
  * certificate it was issued for (a resumed handshake is not verified again).
  */
 import { constants } from "node:crypto";
+import { isIP } from "node:net";
 import type { ConnectionOptions, PeerCertificate, SecureContextOptions, TLSSocket, TlsOptions } from "node:tls";
 import { MeshError } from "../errors.ts";
 import type { ConnectTls, ListenTls, TlsIdentity, TlsTrust } from "./contract.ts";
 import { describeSystemError, systemCode } from "./socket-errors.ts";
-
-/** From the first byte to a finished handshake; slower clients are cut off. */
-export const handshakeTimeoutMs = 10_000;
 
 /** The part of a TLS configuration that rotates. */
 export function secureContextOf(identity: TlsIdentity | undefined, trust: TlsTrust): SecureContextOptions {
@@ -24,7 +22,7 @@ export function secureContextOf(identity: TlsIdentity | undefined, trust: TlsTru
   };
 }
 
-export function serverOptionsOf(tls: ListenTls): TlsOptions {
+export function serverOptionsOf(tls: ListenTls, handshakeTimeoutMs: number): TlsOptions {
   return {
     ...secureContextOf(tls.identity, tls.trust),
     requestCert: tls.clientAuth !== "none",
@@ -40,7 +38,8 @@ export function clientOptionsOf(tls: ConnectTls): ConnectionOptions {
   return {
     ...secureContextOf(tls.identity, tls.trust),
     rejectUnauthorized: tls.unverified !== true,
-    ...(serverName !== undefined && { servername: serverName }),
+    // RFC 6066 §3: an address is never sent as a server name. The certificate's name check then uses the host dialled.
+    ...(serverName !== undefined && isIP(serverName) === 0 && { servername: serverName }),
     ...(tls.alpn !== undefined && { ALPNProtocols: [...tls.alpn] }),
     // A URI-only certificate has no DNS name to check. The real check is `verifyPeer`, after the handshake, where no
     // runtime skips it; the default name check stays in force when nobody gave one.
