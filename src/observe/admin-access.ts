@@ -12,7 +12,7 @@ export interface AdminAccessOptions {
   readonly token?: string;
 }
 
-/** Why a request is refused, or null. `remoteAddress` is "" on a Unix socket. */
+/** Why a request is refused, or null. `remoteAddress` is "unix" on a Unix socket; file permissions guard that one. */
 export type AdminAccess = (request: Request, remoteAddress: string) => MeshError | null;
 
 export function adminAccess(options: AdminAccessOptions): AdminAccess {
@@ -20,11 +20,12 @@ export function adminAccess(options: AdminAccessOptions): AdminAccess {
   const { token } = options;
   const isKnown = (authority: string): boolean => hosts.has(hostOf(authority));
   return (request, remoteAddress) => {
-    if (!isLoopback(remoteAddress)) {
+    const isUnix = remoteAddress === "unix";
+    if (!isUnix && !isLoopback(remoteAddress)) {
       const given = request.headers.get("authorization") ?? "";
       if (token === undefined || !sameText(given, `Bearer ${token}`))
         return refusal("only callers on this machine may use the admin port");
-    } else if (remoteAddress !== "" && !isKnown(authorityOf(request))) {
+    } else if (!isUnix && !isKnown(authorityOf(request))) {
       return refusal("the request is for another host than this machine");
     }
     const origin = request.headers.get("origin");
@@ -59,7 +60,7 @@ function hostOf(authority: string): string {
 /** As sockets report it: with IPv4 mapped into IPv6 where the listener is dual-stack. */
 export function isLoopback(remoteAddress: string): boolean {
   const address = remoteAddress.startsWith("::ffff:") ? remoteAddress.slice(7) : remoteAddress;
-  return address === "" || address === "::1" || address.startsWith("127.");
+  return address === "::1" || address.startsWith("127.");
 }
 
 /** Takes as long whichever character differs: the length is all that timing tells. */

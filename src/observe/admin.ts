@@ -39,7 +39,7 @@ export interface AdminOptions extends AdminAccessOptions {
   readonly drain: () => void;
 }
 
-/** Answers one request that came from `remoteAddress` ("" on a Unix socket). */
+/** Answers one request that came from `remoteAddress` ("unix" on a Unix socket). */
 export type AdminHandler = (request: Request, remoteAddress: string) => Promise<Response>;
 
 const routes = [
