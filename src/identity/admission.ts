@@ -36,7 +36,11 @@ export interface AdmissionReply {
 export async function handleJoin(body: unknown, deps: AdmissionDeps): Promise<AdmissionReply> {
   const { token, csr } = fields(body, ["token", "csr"]);
   const { authority, ledger, clock } = deps;
-  const claims = await verifyJoinToken(authority.tokenKey, token!, { mesh: authority.mesh, trustDomain: authority.trustDomain, nowMs: clock.epochMs() });
+  const claims = await verifyJoinToken(authority.tokenKey, token!, {
+    mesh: authority.mesh,
+    trustDomain: authority.trustDomain,
+    nowMs: clock.epochMs(),
+  });
   // Before the token is spent: a caller with a broken request may correct it.
   await checkRequest(csr!, claims.spiffeId);
   if (!(await ledger.consume(claims.tokenId, claims.expiresAtMs))) {
@@ -73,9 +77,14 @@ async function checkRequest(csr: string, proved: SpiffeId): Promise<void> {
   const { uris } = await verifyCsr(csr);
   const foreign = uris.find((uri) => uri !== proved.text);
   if (foreign === undefined) return;
-  throw new MeshError("ERR_CSR_DENIED", `The certificate request asks for ${foreign}, but only ${proved.text} was proved`, {
-    advice: "Use a token made for the service that joins: fetchmesh token create --service NAME --namespace NAMESPACE",
-  });
+  throw new MeshError(
+    "ERR_CSR_DENIED",
+    `The certificate request asks for ${foreign}, but only ${proved.text} was proved`,
+    {
+      advice:
+        "Use a token made for the service that joins: fetchmesh token create --service NAME --namespace NAMESPACE",
+    },
+  );
 }
 
 function fields(body: unknown, names: readonly string[]): Record<string, string> {
@@ -83,7 +92,10 @@ function fields(body: unknown, names: readonly string[]): Record<string, string>
   const found: Record<string, string> = {};
   for (const name of names) {
     const value = given[name];
-    if (typeof value !== "string") throw new MeshError("ERR_REQUEST_MALFORMED", `The body has no text "${name}"`, { advice: `Send a JSON object with ${names.map((each) => `"${each}"`).join(" and ")}.` });
+    if (typeof value !== "string")
+      throw new MeshError("ERR_REQUEST_MALFORMED", `The body has no text "${name}"`, {
+        advice: `Send a JSON object with ${names.map((each) => `"${each}"`).join(" and ")}.`,
+      });
     found[name] = value;
   }
   return found;

@@ -1,6 +1,13 @@
 /** Where a CA lies: one directory whose files only their owner reads. */
 import { MeshError } from "../errors.ts";
-import { initAuthority, openAuthority, type Authority, type AuthorityMaterial, type AuthorityOptions, type OpenAuthorityOptions } from "./authority.ts";
+import {
+  initAuthority,
+  openAuthority,
+  type Authority,
+  type AuthorityMaterial,
+  type AuthorityOptions,
+  type OpenAuthorityOptions,
+} from "./authority.ts";
 
 /** A directory, injected. `write` replaces a file as a whole and makes it readable by its owner alone (0600). */
 export interface AuthorityFiles {
@@ -18,7 +25,10 @@ const names = {
 } as const;
 
 /** Takes up the CA in `files`, or makes one if there is none. */
-export async function loadAuthority(files: AuthorityFiles, options: AuthorityOptions & Pick<OpenAuthorityOptions, "issued">): Promise<Authority> {
+export async function loadAuthority(
+  files: AuthorityFiles,
+  options: AuthorityOptions & Pick<OpenAuthorityOptions, "issued" | "failed">,
+): Promise<Authority> {
   let material = await readMaterial(files);
   if (material === null) {
     material = await initAuthority(options);

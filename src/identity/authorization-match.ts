@@ -60,6 +60,7 @@ export function compilePrincipals(texts: readonly string[]): Principals {
   const home = compilePatterns(atHome);
   return {
     matches: (id, own) =>
-      domains.get(id.trustDomain)?.matches(id.path) === true || (id.trustDomain === own && home.matches(id.text.slice(scheme.length))),
+      domains.get(id.trustDomain)?.matches(id.path) === true ||
+      (id.trustDomain === own && home.matches(id.text.slice(scheme.length))),
   };
 }

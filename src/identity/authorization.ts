@@ -6,10 +6,15 @@
  *
  * @see https://istio.io/latest/docs/reference/config/security/authorization-policy/
  */
-import type { AuthorizationPolicy, AuthorizationOperation, AuthorizationRule, AuthorizationSource } from "../control/resource-authorization.ts";
+import type {
+  AuthorizationPolicy,
+  AuthorizationOperation,
+  AuthorizationRule,
+  AuthorizationSource,
+} from "../control/resource-authorization.ts";
 import type { RequestHead } from "../exchange.ts";
 import { compilePatterns, compilePrincipals, type Patterns } from "./authorization-match.ts";
-import { canonicalPaths } from "./canonical-path.ts";
+import { canonicalPaths, readsOneWay } from "./canonical-path.ts";
 import type { Peer } from "./peer.ts";
 
 export interface AuthorizationDecision {
@@ -43,7 +48,11 @@ export const rootNamespace = "fetchmesh-system";
 export const allowAuthenticated: Authorization = Object.freeze({ decide: () => byDefault });
 
 /** Compiles the policies that apply to a service; call once per snapshot and service. */
-export function compileAuthorization(policies: readonly AuthorizationPolicy[], namespace: string, service: string): Authorization {
+export function compileAuthorization(
+  policies: readonly AuthorizationPolicy[],
+  namespace: string,
+  service: string,
+): Authorization {
   const deny: CompiledPolicy[] = [];
   const allow: CompiledPolicy[] = [];
   for (const policy of policies) {
@@ -51,7 +60,11 @@ export function compileAuthorization(policies: readonly AuthorizationPolicy[], n
     const name = `${policy.metadata.namespace}/${policy.metadata.name}`;
     const action = policy.spec.action ?? "ALLOW";
     if (action === "ALLOW") allow.push({ matches: anyRule(policy, action), decision: { allowed: true, policy: name } });
-    else deny.push({ matches: isAction(action) ? anyRule(policy, action) : () => true, decision: { allowed: false, policy: name } });
+    else
+      deny.push({
+        matches: isAction(action) ? anyRule(policy, action) : () => true,
+        decision: { allowed: false, policy: name },
+      });
   }
   if (deny.length === 0 && allow.length === 0) return allowAuthenticated;
   return {
@@ -77,19 +90,24 @@ function appliesTo(policy: AuthorizationPolicy, namespace: string, service: stri
 }
 
 function anyRule(policy: AuthorizationPolicy, action: Action): Condition {
-  const conditions = (policy.spec.rules ?? []).map((rule) => ruleCondition(rule, action));
-  return (peer, head, home) => conditions.some((condition) => condition(peer, head, home));
+  return anyOf((policy.spec.rules ?? []).map((rule) => ruleCondition(rule, action)));
+}
+
+function anyOf(conditions: readonly Condition[]): Condition {
+  return (peer, head, home) => {
+    for (const condition of conditions) if (condition(peer, head, home)) return true;
+    return false;
+  };
 }
 
 function ruleCondition(rule: AuthorizationRule, action: Action): Condition {
   // A validated document has no such field. One that came another way has, and then the rule is not what its author meant.
   const isWhole = hasOnly(rule, ["from", "to"]);
   if (!isWhole && action === "ALLOW") return () => false;
-  const sources = rule.from?.map(({ source }) => sourceCondition(source, action));
-  const operations = rule.to?.map(({ operation }) => operationCondition(operation, action));
+  const from = rule.from && anyOf(rule.from.map(({ source }) => sourceCondition(source, action)));
+  const to = rule.to && anyOf(rule.to.map(({ operation }) => operationCondition(operation, action)));
   return (peer, head, home) =>
-    (sources === undefined || sources.some((condition) => condition(peer, head, home))) &&
-    (operations === undefined || operations.some((condition) => condition(peer, head, home)));
+    (from === undefined || from(peer, head, home)) && (to === undefined || to(peer, head, home));
 }
 
 function sourceCondition(source: AuthorizationSource, action: Action): Condition {
@@ -104,7 +122,8 @@ function sourceCondition(source: AuthorizationSource, action: Action): Condition
     // A namespace is a namespace of our own trust domain; of a peer without one it cannot be said that it is in none of these.
     const namespace = id.trustDomain === home ? id.namespace : null;
     if (namespaces !== undefined && (namespace === null || !namespaces.matches(namespace))) return false;
-    if (notNamespaces !== undefined && (namespace === null ? action === "ALLOW" : notNamespaces.matches(namespace))) return false;
+    if (notNamespaces !== undefined && (namespace === null ? action === "ALLOW" : notNamespaces.matches(namespace)))
+      return false;
     return true;
   };
 }
@@ -125,13 +144,33 @@ function operationCondition(operation: AuthorizationOperation, action: Action): 
   };
 }
 
-function pathCondition(path: string, action: Action, paths: Patterns | undefined, notPaths: Patterns | undefined): boolean {
+function pathCondition(
+  path: string,
+  action: Action,
+  paths: Patterns | undefined,
+  notPaths: Patterns | undefined,
+): boolean {
+  if (readsOneWay(path)) return readingFits(path, action, paths, notPaths);
   const readings = canonicalPaths(path);
   if (readings === null) return action === "DENY";
-  const fits = (reading: string): boolean => (paths === undefined || paths.matches(reading)) && notPaths?.matches(reading) !== true;
-  if (action === "ALLOW") return readings.every(fits);
+  return action === "ALLOW"
+    ? readings.every((reading) => readingFits(reading, action, paths, notPaths))
+    : readings.some((reading) => readingFits(reading, action, paths, notPaths));
+}
+
+function readingFits(
+  path: string,
+  action: Action,
+  paths: Patterns | undefined,
+  notPaths: Patterns | undefined,
+): boolean {
+  if (isIn(path, paths, notPaths)) return true;
   // Many servers ignore a trailing slash: "/admin/" is denied with "/admin", and "/admin" with "/admin/*".
-  return readings.some((reading) => fits(reading) || fits(reading.endsWith("/") ? reading.slice(0, -1) : `${reading}/`));
+  return action === "DENY" && isIn(path.endsWith("/") ? path.slice(0, -1) : `${path}/`, paths, notPaths);
+}
+
+function isIn(path: string, paths: Patterns | undefined, notPaths: Patterns | undefined): boolean {
+  return (paths === undefined || paths.matches(path)) && notPaths?.matches(path) !== true;
 }
 
 function unreadable(action: Action): Condition {

@@ -16,7 +16,7 @@ const maxDecodings = 2;
  * over-deep encoding, not UTF-8, control characters.
  */
 export function canonicalPaths(path: string): readonly string[] | null {
-  if (isPlain(path)) return [path];
+  if (readsOneWay(path)) return [path];
   const decoded = decodings(path);
   if (decoded === null) return null;
   const readings = new Set<string>([path]);
@@ -36,7 +36,8 @@ export function canonicalPaths(path: string): readonly string[] | null {
   return [...readings];
 }
 
-function isPlain(path: string): boolean {
+/** Whether a raw path can only be taken for itself; true for nearly all of them, and without allocating. */
+export function readsOneWay(path: string): boolean {
   for (let i = 0; i < path.length; i++) {
     const code = path.charCodeAt(i);
     if (code >= 128 || plainBytes[code] === 0) return false;
@@ -81,7 +82,10 @@ function hasNonAscii(text: string): boolean {
 
 /** Matrix parameters as servlet containers read them: up to the next slash. */
 function withoutParameters(path: string): string {
-  return path.split("/").map((segment) => segment.slice(0, segment.includes(";") ? segment.indexOf(";") : undefined)).join("/");
+  return path
+    .split("/")
+    .map((segment) => segment.slice(0, segment.includes(";") ? segment.indexOf(";") : undefined))
+    .join("/");
 }
 
 function mergeSlashes(path: string): string {

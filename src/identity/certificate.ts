@@ -60,7 +60,8 @@ export function isSelfIssued(certificate: Certificate): boolean {
  */
 export function validityProblem(certificate: Certificate, nowMs: number): string | null {
   const nowSecondMs = Math.floor(nowMs / 1000) * 1000;
-  if (nowSecondMs < certificate.notBeforeMs) return `not valid before ${new Date(certificate.notBeforeMs).toISOString()}`;
+  if (nowSecondMs < certificate.notBeforeMs)
+    return `not valid before ${new Date(certificate.notBeforeMs).toISOString()}`;
   if (nowSecondMs > certificate.notAfterMs) return `expired at ${new Date(certificate.notAfterMs).toISOString()}`;
   return null;
 }
@@ -96,8 +97,17 @@ function read(der: Uint8Array): Certificate {
   body.finish();
 
   return {
-    der, signed, signatureAlgorithm: hex(signatureAlgorithm), signature, serial: hex(serial),
-    issuer, subject, publicKey, notBeforeMs, notAfterMs, extensions,
+    der,
+    signed,
+    signatureAlgorithm: hex(signatureAlgorithm),
+    signature,
+    serial: hex(serial),
+    issuer,
+    subject,
+    publicKey,
+    notBeforeMs,
+    notAfterMs,
+    extensions,
   };
 }
 
@@ -123,7 +133,13 @@ function time(validity: DerReader): number {
   };
   const written = at(0, yearDigits);
   const year = isUtc ? written + (written < 50 ? 2000 : 1900) : written;
-  const [month, day, hour, minute, second] = [0, 2, 4, 6, 8].map((offset) => at(yearDigits + offset, 2)) as [number, number, number, number, number];
+  const [month, day, hour, minute, second] = [0, 2, 4, 6, 8].map((offset) => at(yearDigits + offset, 2)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   const epochMs = Date.UTC(year, month - 1, day, hour, minute, second);
   const back = new Date(epochMs);
   // `Date.UTC` carries the 31st of February over and maps years below 100: whatever does not read back was no date.

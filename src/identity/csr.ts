@@ -42,9 +42,16 @@ export async function createKeyAndCsr(id: SpiffeId): Promise<KeyAndCsr> {
   const keys = await generateKeys();
   const publicKey = new Uint8Array(await subtle.exportKey("spki", keys.publicKey));
   const info = requestInfo(publicKey, id.text);
-  const pair = new Uint8Array(await subtle.sign({ name: "ECDSA", hash: "SHA-256" }, keys.privateKey, bufferSource(info)));
+  const pair = new Uint8Array(
+    await subtle.sign({ name: "ECDSA", hash: "SHA-256" }, keys.privateKey, bufferSource(info)),
+  );
   const signature = encodeDer(tags.sequence, encodeUnsigned(pair.subarray(0, 32)), encodeUnsigned(pair.subarray(32)));
-  const request = encodeDer(tags.sequence, info, fromHex(oids.ecdsaWithSha256), encodeDer(tags.bitString, Uint8Array.of(0), signature));
+  const request = encodeDer(
+    tags.sequence,
+    info,
+    fromHex(oids.ecdsaWithSha256),
+    encodeDer(tags.bitString, Uint8Array.of(0), signature),
+  );
   return { privateKeyPem: await exportPrivateKey(keys.privateKey), csrPem: encodePem(request, "CERTIFICATE REQUEST") };
 }
 
@@ -58,7 +65,8 @@ export async function verifyCsr(csr: string | Uint8Array): Promise<CertificateRe
   const key = readPublicKey(request.publicKey);
   if (typeof key === "string") throw denied(key);
   if (key.kind === "ed25519") throw denied("key is Ed25519, which not every runtime's TLS accepts");
-  if (!(await verifySignature(request.publicKey, algorithm, signed, signature))) throw denied("its signature does not prove possession of the key");
+  if (!(await verifySignature(request.publicKey, algorithm, signed, signature)))
+    throw denied("its signature does not prove possession of the key");
   return request;
 }
 
@@ -72,7 +80,12 @@ function derOf(csr: string | Uint8Array): Uint8Array {
   }
 }
 
-function read(der: Uint8Array): { request: CertificateRequest; algorithm: string; signed: Uint8Array; signature: Uint8Array } {
+function read(der: Uint8Array): {
+  request: CertificateRequest;
+  algorithm: string;
+  signed: Uint8Array;
+  signature: Uint8Array;
+} {
   try {
     const file = new DerReader(der);
     const outer = file.read(tags.sequence);
@@ -122,7 +135,13 @@ function requestInfo(publicKey: Uint8Array, uri: string): Uint8Array {
     encodeDer(tags.oid, fromHex(oids.extensionRequest)),
     encodeDer(tags.set, encodeDer(tags.sequence, extension)),
   );
-  return encodeDer(tags.sequence, encodeUnsigned(Uint8Array.of(0)), encodeDer(tags.sequence), publicKey, encodeDer(0xa0, attribute));
+  return encodeDer(
+    tags.sequence,
+    encodeUnsigned(Uint8Array.of(0)),
+    encodeDer(tags.sequence),
+    publicKey,
+    encodeDer(0xa0, attribute),
+  );
 }
 
 function denied(why: string, cause?: unknown): MeshError {

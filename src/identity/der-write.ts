@@ -3,7 +3,8 @@
 /** One element around `parts`. */
 export function encodeDer(tag: number, ...parts: readonly Uint8Array[]): Uint8Array {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const header = length < 0x80 ? [tag, length] : length < 0x100 ? [tag, 0x81, length] : [tag, 0x82, length >> 8, length & 0xff];
+  const header =
+    length < 0x80 ? [tag, length] : length < 0x100 ? [tag, 0x81, length] : [tag, 0x82, length >> 8, length & 0xff];
   if (length > 0xffff) throw new RangeError(`Cannot encode ${length} bytes as one DER element`);
   const out = new Uint8Array(header.length + length);
   out.set(header);

@@ -47,7 +47,10 @@ export class DerReader {
 
   /** Enters the next element, which must have this tag. */
   read(tag: number): DerReader {
-    if (this.tag !== tag) throw new DerError(`expected tag 0x${tag.toString(16)}, found ${this.isDone ? "the end" : `0x${this.tag.toString(16)}`}`);
+    if (this.tag !== tag)
+      throw new DerError(
+        `expected tag 0x${tag.toString(16)}, found ${this.isDone ? "the end" : `0x${this.tag.toString(16)}`}`,
+      );
     const start = this.#contentStart();
     const length = this.#contentLength(start);
     this.#at = start + length;
@@ -85,7 +88,8 @@ export class DerReader {
     const content = this.read(tags.integer).rest();
     const [first, second] = content;
     if (first === undefined) throw new DerError("empty integer");
-    if (second !== undefined && ((first === 0x00 && second < 0x80) || (first === 0xff && second >= 0x80))) throw new DerError("integer is not minimal");
+    if (second !== undefined && ((first === 0x00 && second < 0x80) || (first === 0xff && second >= 0x80)))
+      throw new DerError("integer is not minimal");
     return content;
   }
 

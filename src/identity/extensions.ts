@@ -2,7 +2,11 @@
 import { DerError, type DerReader, tags } from "./der.ts";
 
 export interface Extensions {
-  readonly basicConstraints: { readonly isCa: boolean; readonly pathLength: number | null; readonly isCritical: boolean } | null;
+  readonly basicConstraints: {
+    readonly isCa: boolean;
+    readonly pathLength: number | null;
+    readonly isCritical: boolean;
+  } | null;
   readonly keyUsage: { readonly bits: number; readonly isCritical: boolean } | null;
   /** OIDs as hex of their content. Never empty. */
   readonly extendedKeyUsage: readonly string[] | null;
@@ -15,7 +19,11 @@ export interface Extensions {
 
 /** First byte of KeyUsage, most significant bit first (RFC 5280 §4.2.1.3). */
 export const keyUsageBits = { digitalSignature: 0x80, keyCertSign: 0x04, cRLSign: 0x02 } as const;
-export const extendedKeyUsages = { serverAuth: "2b06010505070301", clientAuth: "2b06010505070302", any: "551d2500" } as const;
+export const extendedKeyUsages = {
+  serverAuth: "2b06010505070301",
+  clientAuth: "2b06010505070302",
+  any: "551d2500",
+} as const;
 
 const known = {
   subjectKeyId: "551d0e",
@@ -113,7 +121,13 @@ function keyUsage(value: DerReader): number {
   const unused = content[0] ?? 8;
   const last = content[content.length - 1] ?? 0;
   // A named bit list: trailing zero bits are not written (X.690 §11.2.2), and one bit at least is set (RFC 5280 §4.2.1.3).
-  if (content.length < 2 || content.length > 3 || unused > 7 || ((last >> unused) & 1) === 0 || (last & ((1 << unused) - 1)) !== 0) {
+  if (
+    content.length < 2 ||
+    content.length > 3 ||
+    unused > 7 ||
+    ((last >> unused) & 1) === 0 ||
+    (last & ((1 << unused) - 1)) !== 0
+  ) {
     throw new DerError("malformed key usage");
   }
   return content[1]!;
@@ -141,7 +155,8 @@ function uris(value: DerReader): string[] {
   const found: string[] = [];
   while (!content.isDone) {
     // GeneralName is a CHOICE of [0] to [8]; a universal tag here is an attempt to pass one string type for another.
-    if ((content.tag & 0xc0) !== 0x80 || (content.tag & 0x1f) > 8) throw new DerError("malformed subject alternative name");
+    if ((content.tag & 0xc0) !== 0x80 || (content.tag & 0x1f) > 8)
+      throw new DerError("malformed subject alternative name");
     if (content.tag === 0x86) found.push(ia5String(content.read(0x86).rest()));
     else if (content.tag === 0xa6) throw new DerError("URI is not a primitive string");
     else content.element();

@@ -39,7 +39,9 @@ export function identify(deps: IdentifyDeps): Layer<Accepted, Identified> {
     if (peer === null) return Promise.reject(unidentified("The connection proved no identity of this mesh"));
     if (clock.epochMs() > peer.notAfterMs) {
       x.responseEdits.set("connection", "close");
-      return Promise.reject(unidentified(`The certificate of ${peer.id.text} has expired since the connection was made`));
+      return Promise.reject(
+        unidentified(`The certificate of ${peer.id.text} has expired since the connection was made`),
+      );
     }
     x.peer = peer;
     return next(x as Identified);

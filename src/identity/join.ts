@@ -69,21 +69,35 @@ export async function joinMesh(options: JoinOptions): Promise<Admission> {
     });
   }
   const control = options.control ?? hint.control;
-  if (control === null) throw new MeshError("ERR_OPTION_INVALID", "The join token does not say where the control plane is", { advice: "Pass --control https://HOST:PORT." });
+  if (control === null)
+    throw new MeshError("ERR_OPTION_INVALID", "The join token does not say where the control plane is", {
+      advice: "Pass --control https://HOST:PORT.",
+    });
   const root = await fetchPinnedRoot(control, hint.rootFingerprint, call);
   const tls = controlTls({ rootsPem: [root] }, spiffeId.trustDomain, clock, null);
   return await admit(control, "/v1/join", { token, csr: csrPem }, tls, spiffeId, call, clock);
 }
 
 /** Renews with the certificate at hand. @throws {MeshError} as `joinMesh` */
-export async function renewCertificate(options: Omit<JoinOptions, "token" | "control"> & { readonly control: string; readonly identity: TlsIdentity; readonly trust: TlsTrust }): Promise<Admission> {
+export async function renewCertificate(
+  options: Omit<JoinOptions, "token" | "control"> & {
+    readonly control: string;
+    readonly identity: TlsIdentity;
+    readonly trust: TlsTrust;
+  },
+): Promise<Admission> {
   const { control, spiffeId, csrPem, call, clock, identity, trust } = options;
   const tls = controlTls(trust, spiffeId.trustDomain, clock, identity);
   return await admit(control, "/v1/renew", { csr: csrPem }, tls, spiffeId, call, clock);
 }
 
 /** How anybody connects to the control plane of a mesh: its roots, and nobody but the control plane itself. */
-export function controlTls(trust: TlsTrust, trustDomain: string, clock: Clock, identity: TlsIdentity | null): ConnectTls {
+export function controlTls(
+  trust: TlsTrust,
+  trustDomain: string,
+  clock: Clock,
+  identity: TlsIdentity | null,
+): ConnectTls {
   const verifyPeer = peerVerifier(trustDomain, matchId(controlId(trustDomain).text), () => clock.epochMs());
   return { trust, verifyPeer, ...(identity !== null && { identity }) };
 }
@@ -94,12 +108,24 @@ async function fetchPinnedRoot(control: string, expected: string, call: CallCont
   // Several during a change of root; the token pins one of them.
   const root = splitCertificates(reply.body).find((pem) => rootFingerprint(pem) === expected);
   if (root !== undefined) return root;
-  throw new MeshError("ERR_UPSTREAM_IDENTITY", `The control plane at ${control} does not have the root certificate that the join token names (${expected})`, {
-    advice: "The token is of another mesh, or something else answers at that address. The token was not sent.",
-  });
+  throw new MeshError(
+    "ERR_UPSTREAM_IDENTITY",
+    `The control plane at ${control} does not have the root certificate that the join token names (${expected})`,
+    {
+      advice: "The token is of another mesh, or something else answers at that address. The token was not sent.",
+    },
+  );
 }
 
-async function admit(control: string, path: string, body: object, tls: ConnectTls, id: SpiffeId, call: CallControl, clock: Clock): Promise<Admission> {
+async function admit(
+  control: string,
+  path: string,
+  body: object,
+  tls: ConnectTls,
+  id: SpiffeId,
+  call: CallControl,
+  clock: Clock,
+): Promise<Admission> {
   const reply = await call({ method: "POST", url: address(control, path), body: JSON.stringify(body), tls });
   if (reply.status !== 200) throw refusedBy(control, reply);
   const { chainPem, rootsPem, configKey } = parseReply(control, reply.body);
@@ -108,15 +134,26 @@ async function admit(control: string, path: string, body: object, tls: ConnectTl
   const proved = await verifySvid({ chain, roots, nowMs: clock.epochMs() });
   if (typeof proved !== "string" && proved.text === id.text) return { chainPem, rootsPem, control, configKey };
   const problem = typeof proved === "string" ? proved : `it is for ${proved.text}`;
-  throw new MeshError("ERR_UPSTREAM_IDENTITY", `The control plane at ${control} sent a certificate that ${id.text} cannot use: ${problem}`, {
-    advice: "If it says not valid before or expired, compare the clocks of the two machines.",
-  });
+  throw new MeshError(
+    "ERR_UPSTREAM_IDENTITY",
+    `The control plane at ${control} sent a certificate that ${id.text} cannot use: ${problem}`,
+    {
+      advice: "If it says not valid before or expired, compare the clocks of the two machines.",
+    },
+  );
 }
 
-function parseReply(control: string, body: string): Pick<AdmissionReply, "chainPem" | "rootsPem"> & Pick<Admission, "configKey"> {
+function parseReply(
+  control: string,
+  body: string,
+): Pick<AdmissionReply, "chainPem" | "rootsPem"> & Pick<Admission, "configKey"> {
   try {
     const { chainPem, rootsPem, configKey = null } = JSON.parse(body) as Record<string, unknown>;
-    const isWhole = typeof chainPem === "string" && Array.isArray(rootsPem) && rootsPem.length > 0 && rootsPem.every((pem) => typeof pem === "string");
+    const isWhole =
+      typeof chainPem === "string" &&
+      Array.isArray(rootsPem) &&
+      rootsPem.length > 0 &&
+      rootsPem.every((pem) => typeof pem === "string");
     if (isWhole) return { chainPem, rootsPem, configKey };
   } catch {
     // Falls through: not JSON is as unusable as JSON of another shape.
@@ -126,7 +163,9 @@ function parseReply(control: string, body: string): Pick<AdmissionReply, "chainP
 
 function address(control: string, path: string): string {
   if (!/^https:\/\/[^/?#@]+\/?$/.test(control)) {
-    throw new MeshError("ERR_OPTION_INVALID", `"${control}" is not the address of a control plane`, { advice: "Write it as https://HOST:PORT; it speaks nothing but TLS." });
+    throw new MeshError("ERR_OPTION_INVALID", `"${control}" is not the address of a control plane`, {
+      advice: "Write it as https://HOST:PORT; it speaks nothing but TLS.",
+    });
   }
   return control.replace(/\/$/, "") + path;
 }
@@ -144,5 +183,9 @@ function refusedBy(control: string, { status, body }: ControlReply): MeshError {
     // No problem document: the status has to do.
   }
   const code = status === 401 ? "ERR_TOKEN_REFUSED" : status === 403 ? "ERR_CSR_DENIED" : "ERR_UPSTREAM_PROTOCOL";
-  return new MeshError(code, `The control plane at ${control} answered ${status}${detail}`, advice === undefined ? {} : { advice });
+  return new MeshError(
+    code,
+    `The control plane at ${control} answered ${status}${detail}`,
+    advice === undefined ? {} : { advice },
+  );
 }

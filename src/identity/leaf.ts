@@ -17,7 +17,8 @@ export function verifySpiffeLeaf(der: Uint8Array, expectation: LeafExpectation):
   if (typeof certificate === "string") return certificate;
   const id = spiffeIdOfLeaf(certificate);
   if (typeof id === "string") return id;
-  if (id.trustDomain !== expectation.trustDomain) return `peer belongs to trust domain ${id.trustDomain}, not ${expectation.trustDomain}`;
+  if (id.trustDomain !== expectation.trustDomain)
+    return `peer belongs to trust domain ${id.trustDomain}, not ${expectation.trustDomain}`;
   const problem = validityProblem(certificate, expectation.nowMs);
   if (problem !== null) return `certificate of ${id.text} is ${problem}`;
   return { id, certificateHash: sha256Hex(der), notAfterMs: certificate.notAfterMs, isLocal: false };
@@ -35,11 +36,13 @@ export function spiffeIdOfLeaf(certificate: Certificate): SpiffeId | string {
 
   const uris = subjectAltName?.uris ?? [];
   // Any second URI is refused, SPIFFE or not: a reader that takes the other one would see another identity.
-  if (uris.length !== 1) return uris.length === 0 ? "certificate has no URI name" : "certificate has more than one URI name";
+  if (uris.length !== 1)
+    return uris.length === 0 ? "certificate has no URI name" : "certificate has more than one URI name";
   const id = parseSpiffeId(uris[0]!);
   if (typeof id === "string") return id;
   if (id.path === "") return "the identity of a trust domain is not a workload";
-  if (isEmptyName(certificate.subject) && subjectAltName?.isCritical !== true) return "alternative name is not critical though the subject is empty";
+  if (isEmptyName(certificate.subject) && subjectAltName?.isCritical !== true)
+    return "alternative name is not critical though the subject is empty";
 
   if (basicConstraints?.isCa === true) return "a CA certificate is not a workload";
   if (keyUsage === null) return "key usage is missing";

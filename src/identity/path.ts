@@ -47,7 +47,8 @@ export async function pathProblem(options: PathOptions): Promise<string | null> 
     requiresKeyIds: options.requiresKeyIds ?? true,
     checksLeft: maxSignatureChecks,
   };
-  const objection = leaf.extensions.objection ?? validityProblem(leaf, options.nowMs) ?? namesProblem(leaf, false, search);
+  const objection =
+    leaf.extensions.objection ?? validityProblem(leaf, options.nowMs) ?? namesProblem(leaf, false, search);
   return objection === null ? await extend(search, [leaf]) : `leaf is refused: ${objection}`;
 }
 
@@ -66,7 +67,10 @@ async function extend(search: Search, path: readonly Certificate[]): Promise<str
   const above = path.slice(1);
   const counted = above.filter((certificate) => !isSelfIssued(certificate)).length;
   let reason = "issuer is not known";
-  for (const [isRoot, candidates] of [[true, search.roots], [false, search.intermediates]] as const) {
+  for (const [isRoot, candidates] of [
+    [true, search.roots],
+    [false, search.intermediates],
+  ] as const) {
     for (const issuer of candidates) {
       if (!equalBytes(issuer.subject, child.issuer)) continue;
       if (path.some((certificate) => equalBytes(certificate.der, issuer.der))) continue;
@@ -75,7 +79,9 @@ async function extend(search: Search, path: readonly Certificate[]): Promise<str
         reason = problem;
         continue;
       }
-      const isTooLong = !isRoot && (counted + (isSelfIssued(issuer) ? 0 : 1) > search.maxIntermediates || above.length - counted > maxSelfIssued);
+      const isTooLong =
+        !isRoot &&
+        (counted + (isSelfIssued(issuer) ? 0 : 1) > search.maxIntermediates || above.length - counted > maxSelfIssued);
       if (isTooLong) {
         reason = "path is too long";
         continue;
@@ -103,9 +109,12 @@ function issuerProblem(issuer: Certificate, isRoot: boolean, below: number, sear
   if (validity !== null) return `${which} is ${validity}`;
   if (basicConstraints?.isCa !== true) return `${which} is not a CA`;
   if (!basicConstraints.isCritical) return `${which} has basic constraints that are not critical`;
-  if (basicConstraints.pathLength !== null && below > basicConstraints.pathLength) return `${which} does not allow a path of this length`;
-  if (keyUsage === null || (keyUsage.bits & keyUsageBits.keyCertSign) === 0) return `${which} may not sign certificates`;
-  if (extendedKeyUsage !== null && !isRoot && !allowsPeers(extendedKeyUsage)) return `${which} may not sign for serverAuth and clientAuth`;
+  if (basicConstraints.pathLength !== null && below > basicConstraints.pathLength)
+    return `${which} does not allow a path of this length`;
+  if (keyUsage === null || (keyUsage.bits & keyUsageBits.keyCertSign) === 0)
+    return `${which} may not sign certificates`;
+  if (extendedKeyUsage !== null && !isRoot && !allowsPeers(extendedKeyUsage))
+    return `${which} may not sign for serverAuth and clientAuth`;
   if (search.requiresKeyIds && !issuer.extensions.hasSubjectKeyId) return `${which} has no subject key identifier`;
   for (const uri of subjectAltName?.uris ?? []) {
     const id = parseSpiffeId(uri);
@@ -120,11 +129,16 @@ function namesProblem(certificate: Certificate, isRoot: boolean, search: Search)
   const isCa = certificate.extensions.basicConstraints?.isCa === true;
   if (isCa && isEmptyName(certificate.subject)) return "name of a CA is empty";
   const isExempt = !search.requiresKeyIds || (isRoot && isSelfIssued(certificate));
-  return certificate.extensions.authorityKeyId === "with-key" || isExempt ? null : "authority key identifier is missing";
+  return certificate.extensions.authorityKeyId === "with-key" || isExempt
+    ? null
+    : "authority key identifier is missing";
 }
 
 function allowsPeers(usages: readonly string[]): boolean {
-  return usages.includes(extendedKeyUsages.any) || (usages.includes(extendedKeyUsages.serverAuth) && usages.includes(extendedKeyUsages.clientAuth));
+  return (
+    usages.includes(extendedKeyUsages.any) ||
+    (usages.includes(extendedKeyUsages.serverAuth) && usages.includes(extendedKeyUsages.clientAuth))
+  );
 }
 
 function isReadable(certificate: Certificate | string): certificate is Certificate {

@@ -24,7 +24,9 @@ export async function importPrivateKey(pem: string): Promise<CryptoKey> {
   try {
     return await subtle.importKey("pkcs8", bufferSource(privateKeyDer(pem)), keyAlgorithm, false, ["sign"]);
   } catch (cause) {
-    throw MeshError.from(cause).code === "ERR_OPTION_INVALID" ? cause as MeshError : new MeshError("ERR_OPTION_INVALID", "The private key is not a P-256 key", { cause });
+    throw MeshError.from(cause).code === "ERR_OPTION_INVALID"
+      ? (cause as MeshError)
+      : new MeshError("ERR_OPTION_INVALID", "The private key is not a P-256 key", { cause });
   }
 }
 
@@ -36,7 +38,9 @@ export async function isKeyPair(privateKeyPem: string, publicKey: Uint8Array): P
   const [imported, use] = parameters(facts);
   const probe = new TextEncoder().encode("fetchmesh: is this pair a pair?");
   try {
-    const signer = await subtle.importKey("pkcs8", bufferSource(privateKeyDer(privateKeyPem)), imported, false, ["sign"]);
+    const signer = await subtle.importKey("pkcs8", bufferSource(privateKeyDer(privateKeyPem)), imported, false, [
+      "sign",
+    ]);
     const verifier = await subtle.importKey("spki", bufferSource(publicKey), imported, false, ["verify"]);
     return await subtle.verify(use, verifier, await subtle.sign(use, signer, probe), probe);
   } catch (error) {
@@ -55,8 +59,14 @@ function privateKeyDer(pem: string): Uint8Array {
   return decodePem(pem, "PRIVATE KEY")[0]!;
 }
 
-function parameters(facts: PublicKeyFacts): [EcKeyImportParams | RsaHashedImportParams | AlgorithmIdentifier, EcdsaParams | AlgorithmIdentifier] {
-  if (facts.kind === "ec") return [{ name: "ECDSA", namedCurve: facts.curve }, { name: "ECDSA", hash: "SHA-256" }];
+function parameters(
+  facts: PublicKeyFacts,
+): [EcKeyImportParams | RsaHashedImportParams | AlgorithmIdentifier, EcdsaParams | AlgorithmIdentifier] {
+  if (facts.kind === "ec")
+    return [
+      { name: "ECDSA", namedCurve: facts.curve },
+      { name: "ECDSA", hash: "SHA-256" },
+    ];
   if (facts.kind === "rsa") return [{ name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" }, "RSASSA-PKCS1-v1_5"];
   return ["Ed25519", "Ed25519"];
 }

@@ -39,7 +39,10 @@ export function readPublicKey(der: Uint8Array): PublicKeyFacts | string {
     const key = info.octets();
     info.finish();
     const curve = curves[algorithm];
-    if (curve !== undefined) return key[0] === 0x04 && key.length === 1 + 2 * curve.bytes ? { kind: "ec", curve: curve.curve } : "EC point is not uncompressed";
+    if (curve !== undefined)
+      return key[0] === 0x04 && key.length === 1 + 2 * curve.bytes
+        ? { kind: "ec", curve: curve.curve }
+        : "EC point is not uncompressed";
     if (algorithm === rsaKey) return rsa(key);
     if (algorithm === ed25519) return key.length === 32 ? { kind: "ed25519" } : "malformed Ed25519 key";
     return "key is neither EC P-256 or P-384, RSA nor Ed25519";
@@ -50,7 +53,12 @@ export function readPublicKey(der: Uint8Array): PublicKeyFacts | string {
 }
 
 /** Whether `signature` over `signed` was made with the key. An algorithm that does not fit the key is false, not an error. */
-export async function verifySignature(publicKey: Uint8Array, algorithm: string, signed: Uint8Array, signature: Uint8Array): Promise<boolean> {
+export async function verifySignature(
+  publicKey: Uint8Array,
+  algorithm: string,
+  signed: Uint8Array,
+  signature: Uint8Array,
+): Promise<boolean> {
   const key = readPublicKey(publicKey);
   if (typeof key === "string") return false;
   const plan = verification(key, algorithm, signature);
@@ -75,11 +83,15 @@ function verification(key: PublicKeyFacts, algorithm: string, signature: Uint8Ar
   if (key.kind === "ec") {
     const hash = ecdsaHashes[algorithm];
     const raw = rawEcdsa(signature, key.curve === "P-256" ? 32 : 48);
-    return hash === undefined || raw === null ? null : { key: { name: "ECDSA", namedCurve: key.curve }, use: { name: "ECDSA", hash }, signature: raw };
+    return hash === undefined || raw === null
+      ? null
+      : { key: { name: "ECDSA", namedCurve: key.curve }, use: { name: "ECDSA", hash }, signature: raw };
   }
   if (key.kind === "rsa") {
     const hash = rsaHashes[algorithm];
-    return hash === undefined ? null : { key: { name: "RSASSA-PKCS1-v1_5", hash }, use: "RSASSA-PKCS1-v1_5", signature };
+    return hash === undefined
+      ? null
+      : { key: { name: "RSASSA-PKCS1-v1_5", hash }, use: "RSASSA-PKCS1-v1_5", signature };
   }
   return algorithm === ed25519 ? { key: "Ed25519", use: "Ed25519", signature } : null;
 }

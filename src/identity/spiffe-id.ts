@@ -44,9 +44,13 @@ export function parseSpiffeId(text: string): SpiffeId | string {
  */
 export function meshId(trustDomain: string, namespace: string, service: string): SpiffeId {
   // A part with a slash would still give a valid ID: somebody else's.
-  for (const [what, segment] of [["namespace", namespace], ["service", service]] as const) {
+  for (const [what, segment] of [
+    ["namespace", namespace],
+    ["service", service],
+  ] as const) {
     const problem = segment.includes("/") ? 'it contains "/"' : pathProblem(`/${segment}`);
-    if (problem !== null) throw new MeshError("ERR_OPTION_INVALID", `The ${what} "${segment}" cannot be part of a SPIFFE ID: ${problem}`);
+    if (problem !== null)
+      throw new MeshError("ERR_OPTION_INVALID", `The ${what} "${segment}" cannot be part of a SPIFFE ID: ${problem}`);
   }
   return requireSpiffeId(`${scheme}${trustDomain}/ns/${namespace}/sa/${service}`);
 }
@@ -70,7 +74,8 @@ export function trustDomainProblem(name: string): string | null {
   if (name.length === 0) return "trust domain is missing";
   if (name.length > maxTrustDomainBytes) return `trust domain is longer than ${maxTrustDomainBytes} bytes`;
   for (let i = 0; i < name.length; i++) {
-    if (!isTrustDomainByte(name.charCodeAt(i))) return "trust domain may only contain lower-case letters, digits, dots, dashes and underscores";
+    if (!isTrustDomainByte(name.charCodeAt(i)))
+      return "trust domain may only contain lower-case letters, digits, dots, dashes and underscores";
   }
   return null;
 }
@@ -82,7 +87,8 @@ export function matchId(expected: string): IdMatcher {
 
 /** Accepts every workload of one trust domain. */
 export function matchTrustDomain(trustDomain: string): IdMatcher {
-  return (id) => (id.trustDomain === trustDomain ? null : `peer belongs to trust domain ${id.trustDomain}, not ${trustDomain}`);
+  return (id) =>
+    id.trustDomain === trustDomain ? null : `peer belongs to trust domain ${id.trustDomain}, not ${trustDomain}`;
 }
 
 function describe(text: string, trustDomain: string, path: string): SpiffeId {
@@ -109,7 +115,9 @@ function pathProblem(path: string): string | null {
 }
 
 function isTrustDomainByte(code: number): boolean {
-  return (code >= 0x61 && code <= 0x7a) || (code >= 0x30 && code <= 0x39) || code === 0x2d || code === 0x2e || code === 0x5f;
+  return (
+    (code >= 0x61 && code <= 0x7a) || (code >= 0x30 && code <= 0x39) || code === 0x2d || code === 0x2e || code === 0x5f
+  );
 }
 
 function isPathByte(code: number): boolean {

@@ -38,22 +38,33 @@ export async function watchedWorkload(options: SvidDirOptions): Promise<Workload
   async function load(current: WorkloadState | null): Promise<WorkloadState> {
     const [chainPem, privateKeyPem, bundle] = await Promise.all([names.chain, names.privateKey, names.roots].map(need));
     const rootsPem = splitCertificates(bundle!);
-    const isSame = current !== null
-      && current.identity.certificateChainPem === chainPem
-      && current.identity.privateKeyPem === privateKeyPem
-      && current.trust.rootsPem.join("") === rootsPem.join("");
+    const isSame =
+      current !== null &&
+      current.identity.certificateChainPem === chainPem &&
+      current.identity.privateKeyPem === privateKeyPem &&
+      current.trust.rootsPem.join("") === rootsPem.join("");
     if (isSame) return current;
-    const state = await workloadState({ chainPem: chainPem!, privateKeyPem: privateKeyPem!, rootsPem }, clock.epochMs(), (current?.generation ?? 0) + 1);
+    const state = await workloadState(
+      { chainPem: chainPem!, privateKeyPem: privateKeyPem!, rootsPem },
+      clock.epochMs(),
+      (current?.generation ?? 0) + 1,
+    );
     if (current === null || current.spiffeId.text === state.spiffeId.text) return state;
-    throw new MeshError("ERR_OPTION_INVALID", `The certificate is now for ${state.spiffeId.text}, not for ${current.spiffeId.text}`, {
-      advice: "A sidecar does not change who it is. Restart it if that is meant.",
-    });
+    throw new MeshError(
+      "ERR_OPTION_INVALID",
+      `The certificate is now for ${state.spiffeId.text}, not for ${current.spiffeId.text}`,
+      {
+        advice: "A sidecar does not change who it is. Restart it if that is meant.",
+      },
+    );
   }
 
   async function need(name: string): Promise<string> {
     const text = await files.read(name);
     if (text !== null) return text;
-    throw new MeshError("ERR_OPTION_INVALID", `${name} is missing`, { advice: `The directory must hold ${Object.values(names).join(", ")}, as spiffe-helper writes them.` });
+    throw new MeshError("ERR_OPTION_INVALID", `${name} is missing`, {
+      advice: `The directory must hold ${Object.values(names).join(", ")}, as spiffe-helper writes them.`,
+    });
   }
 
   const holder = new CertificateHolder(await load(null), events);
@@ -78,7 +89,8 @@ export async function watchedWorkload(options: SvidDirOptions): Promise<Workload
     try {
       const next = await load(holder.current);
       if (next !== holder.current && !holder.closed.aborted) holder.replace(next);
-      if (next.notAfterMs < clock.epochMs()) throw new MeshError("ERR_OPTION_INVALID", `${names.chain} has expired and was not replaced`);
+      if (next.notAfterMs < clock.epochMs())
+        throw new MeshError("ERR_OPTION_INVALID", `${names.chain} has expired and was not replaced`);
       unfitSinceMs = null;
       unfitLooks = 0;
       told = "";
@@ -87,7 +99,9 @@ export async function watchedWorkload(options: SvidDirOptions): Promise<Workload
       tell(describeError(error));
     }
     isLoading = false;
-    const delayMs = isChanged ? settleMs : Math.min(pollMs, unfitLooks === 0 ? pollMs : settleMs * 2 ** Math.min(unfitLooks, 16));
+    const delayMs = isChanged
+      ? settleMs
+      : Math.min(pollMs, unfitLooks === 0 ? pollMs : settleMs * 2 ** Math.min(unfitLooks, 16));
     isChanged = false;
     lookIn(delayMs);
   }

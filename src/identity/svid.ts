@@ -25,7 +25,11 @@ export function verifyPeerChain(chain: readonly Uint8Array[], expectation: PeerE
 }
 
 /** `verifyPeerChain` as `ConnectTls.verifyPeer` wants it. `nowMs` gives epoch ms. */
-export function peerVerifier(trustDomain: string, expected: string | IdMatcher, nowMs: () => number): (chain: readonly Uint8Array[]) => string | null {
+export function peerVerifier(
+  trustDomain: string,
+  expected: string | IdMatcher,
+  nowMs: () => number,
+): (chain: readonly Uint8Array[]) => string | null {
   return (chain) => {
     const peer = verifyPeerChain(chain, { trustDomain, expected, nowMs: nowMs() });
     return typeof peer === "string" ? peer : null;

@@ -59,17 +59,22 @@ function parse(text: string | null): [string, number][] {
   if (text === null) return [];
   try {
     const entries = JSON.parse(text) as unknown;
-    const isEntry = (entry: unknown): entry is [string, number] => Array.isArray(entry) && typeof entry[0] === "string" && typeof entry[1] === "number";
+    const isEntry = (entry: unknown): entry is [string, number] =>
+      Array.isArray(entry) && typeof entry[0] === "string" && typeof entry[1] === "number";
     if (Array.isArray(entries) && entries.every(isEntry)) return entries;
   } catch {
     // Falls through: unreadable for whichever reason.
   }
   // Starting empty would make every used token good again.
   throw new MeshError("ERR_OPTION_INVALID", "The list of used join tokens is damaged", {
-    advice: "Restore it from a backup, or remove it together with token.key: tokens handed out before will then be refused.",
+    advice:
+      "Restore it from a backup, or remove it together with token.key: tokens handed out before will then be refused.",
   });
 }
 
 function unavailable(why: string, cause?: unknown): MeshError {
-  return new MeshError("ERR_TOKEN_REFUSED", `The token cannot be used now: ${why}`, { advice: "Try again in a while.", ...(cause !== undefined && { cause }) });
+  return new MeshError("ERR_TOKEN_REFUSED", `The token cannot be used now: ${why}`, {
+    advice: "Try again in a while.",
+    ...(cause !== undefined && { cause }),
+  });
 }

@@ -77,30 +77,54 @@ export async function generateTokenKey(): Promise<TokenKey> {
 export async function importTokenKey(text: string): Promise<TokenKey> {
   try {
     const jwk = JSON.parse(text) as JWK;
-    if (jwk.kty !== "EC" || jwk.crv !== "P-256" || typeof jwk.d !== "string") throw new TypeError("not a private P-256 key");
+    if (jwk.kty !== "EC" || jwk.crv !== "P-256" || typeof jwk.d !== "string")
+      throw new TypeError("not a private P-256 key");
     const { d: _, ...open } = jwk;
     const [privateKey, publicKey] = await Promise.all([importJWK(jwk, algorithm), importJWK(open, algorithm)]);
     return { privateKey: privateKey as CryptoKey, publicKey: publicKey as CryptoKey, text };
   } catch (cause) {
     throw new MeshError("ERR_OPTION_INVALID", "The CA's token key is unusable", {
       cause,
-      advice: "Restore ca/token.key from a backup, or remove it and start again: tokens handed out before will be refused.",
+      advice:
+        "Restore ca/token.key from a backup, or remove it and start again: tokens handed out before will be refused.",
     });
   }
 }
 
-/** @throws {RangeError} if the lifetime is out of bounds */
+/** @throws {MeshError} ERR_REQUEST_MALFORMED if the lifetime is out of bounds */
 export async function createJoinToken(key: TokenKey, request: JoinTokenRequest): Promise<string> {
   const { mesh, spiffeId, rootFingerprint, control, ttlMs, nowMs } = request;
   const claims = { root: rootFingerprint, ...(control !== null && { control }) };
-  return await sign(key, joinType, joinAudience, mesh, spiffeId.text, claims, nowMs, checkedTtl(ttlMs, joinTokenMaxTtlMs));
+  return await sign(
+    key,
+    joinType,
+    joinAudience,
+    mesh,
+    spiffeId.text,
+    claims,
+    nowMs,
+    checkedTtl(ttlMs, joinTokenMaxTtlMs),
+  );
 }
 
 /** @throws {MeshError} ERR_TOKEN_REFUSED; whether it was used before is the ledger's to say */
-export async function verifyJoinToken(key: TokenKey, token: string, expectation: { readonly mesh: string; readonly trustDomain: string; readonly nowMs: number }): Promise<JoinClaims> {
-  const claims = await verify(key, token, joinType, joinAudience, expectation.mesh, expectation.nowMs, joinTokenMaxTtlMs);
+export async function verifyJoinToken(
+  key: TokenKey,
+  token: string,
+  expectation: { readonly mesh: string; readonly trustDomain: string; readonly nowMs: number },
+): Promise<JoinClaims> {
+  const claims = await verify(
+    key,
+    token,
+    joinType,
+    joinAudience,
+    expectation.mesh,
+    expectation.nowMs,
+    joinTokenMaxTtlMs,
+  );
   const id = parseSpiffeId(claims.sub);
-  if (typeof id === "string" || id.path === "" || id.trustDomain !== expectation.trustDomain) throw refused("it names no workload of this trust domain");
+  if (typeof id === "string" || id.path === "" || id.trustDomain !== expectation.trustDomain)
+    throw refused("it names no workload of this trust domain");
   return { spiffeId: id, tokenId: claims.jti, expiresAtMs: claims.exp * 1000 };
 }
 
@@ -113,11 +137,16 @@ export async function verifyJoinToken(key: TokenKey, token: string, expectation:
 export function readJoinToken(token: string): JoinHint {
   try {
     const body = checkedCompact(token).split(".")[1]!;
-    const claims = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(base64Url(body))) as Record<string, unknown>;
+    const claims = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(base64Url(body))) as Record<
+      string,
+      unknown
+    >;
     const { sub, root, control = null, aud } = claims;
     const id = typeof sub === "string" ? parseSpiffeId(sub) : "no subject";
-    const isUsable = typeof id !== "string" && aud === joinAudience && typeof root === "string" && fingerprint.test(root);
-    if (isUsable && (control === null || typeof control === "string")) return { spiffeId: id, rootFingerprint: root, control };
+    const isUsable =
+      typeof id !== "string" && aud === joinAudience && typeof root === "string" && fingerprint.test(root);
+    if (isUsable && (control === null || typeof control === "string"))
+      return { spiffeId: id, rootFingerprint: root, control };
   } catch (error) {
     if (error instanceof MeshError) throw error;
   }
@@ -127,17 +156,47 @@ export function readJoinToken(token: string): JoinHint {
 /** A token with which an edge pulls snapshots from the control plane. */
 export async function createReaderToken(key: TokenKey, request: ReaderTokenRequest): Promise<string> {
   const { mesh, subject, ttlMs, nowMs } = request;
-  return await sign(key, readType, readAudience, mesh, subject, { scope: "read" }, nowMs, checkedTtl(ttlMs, readerTokenMaxTtlMs));
+  return await sign(
+    key,
+    readType,
+    readAudience,
+    mesh,
+    subject,
+    { scope: "read" },
+    nowMs,
+    checkedTtl(ttlMs, readerTokenMaxTtlMs),
+  );
 }
 
 /** @throws {MeshError} ERR_TOKEN_REFUSED */
-export async function verifyReaderToken(key: TokenKey, token: string, expectation: { readonly mesh: string; readonly nowMs: number }): Promise<{ readonly subject: string }> {
-  const claims = await verify(key, token, readType, readAudience, expectation.mesh, expectation.nowMs, readerTokenMaxTtlMs);
+export async function verifyReaderToken(
+  key: TokenKey,
+  token: string,
+  expectation: { readonly mesh: string; readonly nowMs: number },
+): Promise<{ readonly subject: string }> {
+  const claims = await verify(
+    key,
+    token,
+    readType,
+    readAudience,
+    expectation.mesh,
+    expectation.nowMs,
+    readerTokenMaxTtlMs,
+  );
   if (claims["scope"] !== "read") throw refused("it does not allow reading");
   return { subject: claims.sub };
 }
 
-function sign(key: TokenKey, typ: string, audience: string, mesh: string, subject: string, claims: JWTPayload, nowMs: number, ttlMs: number): Promise<string> {
+function sign(
+  key: TokenKey,
+  typ: string,
+  audience: string,
+  mesh: string,
+  subject: string,
+  claims: JWTPayload,
+  nowMs: number,
+  ttlMs: number,
+): Promise<string> {
   const issuedAt = Math.floor(nowMs / 1000);
   return new SignJWT(claims)
     .setProtectedHeader({ alg: algorithm, typ })
@@ -152,7 +211,15 @@ function sign(key: TokenKey, typ: string, audience: string, mesh: string, subjec
 
 type Claims = JWTPayload & { readonly sub: string; readonly jti: string; readonly exp: number; readonly iat: number };
 
-async function verify(key: TokenKey, token: string, typ: string, audience: string, mesh: string, nowMs: number, maxTtlMs: number): Promise<Claims> {
+async function verify(
+  key: TokenKey,
+  token: string,
+  typ: string,
+  audience: string,
+  mesh: string,
+  nowMs: number,
+  maxTtlMs: number,
+): Promise<Claims> {
   let verified;
   try {
     verified = await jwtVerify(checkedCompact(token), key.publicKey, {
@@ -168,11 +235,21 @@ async function verify(key: TokenKey, token: string, typ: string, audience: strin
   }
   const { payload, protectedHeader } = verified;
   // Nothing else has a meaning here, and `jku`, `jwk`, `x5u` and `crit` have been used to give one (RFC 8725 §3.10).
-  if (Object.keys(protectedHeader).some((name) => name !== "alg" && name !== "typ" && name !== "kid")) throw refused("its header holds more than alg, typ and kid");
+  if (Object.keys(protectedHeader).some((name) => name !== "alg" && name !== "typ" && name !== "kid"))
+    throw refused("its header holds more than alg, typ and kid");
   const { sub, jti, exp, iat } = payload;
-  if (typeof sub !== "string" || typeof jti !== "string" || jti.length < 32 || jti.length > 64 || exp === undefined || iat === undefined) throw refused("a claim is missing");
+  if (
+    typeof sub !== "string" ||
+    typeof jti !== "string" ||
+    jti.length < 32 ||
+    jti.length > 64 ||
+    exp === undefined ||
+    iat === undefined
+  )
+    throw refused("a claim is missing");
   // Both are whole seconds, so the difference may be one more than what was asked for.
-  if ((exp - iat - 1) * 1000 > maxTtlMs || iat * 1000 > nowMs + issuedAtLeewayMs) throw refused("its lifetime is not one we give");
+  if ((exp - iat - 1) * 1000 > maxTtlMs || iat * 1000 > nowMs + issuedAtLeewayMs)
+    throw refused("its lifetime is not one we give");
   return payload as Claims;
 }
 
@@ -191,7 +268,9 @@ function checkedCompact(token: string): string {
 
 function checkedTtl(ttlMs: number, maxMs: number): number {
   if (ttlMs >= 1000 && ttlMs <= maxMs) return ttlMs;
-  throw new RangeError(`Cannot create a token as "ttlMs" must be between 1000 and ${maxMs}: current value is ${ttlMs}`);
+  throw new MeshError("ERR_REQUEST_MALFORMED", `A token cannot live for ${ttlMs} ms`, {
+    advice: `Ask for a time between 1 s and ${maxMs / 3_600_000} h.`,
+  });
 }
 
 function base64Url(text: string): Uint8Array {

@@ -44,7 +44,10 @@ export interface WorkloadCertificate {
 export interface IssuedWorkloadOptions {
   readonly spiffeId: SpiffeId;
   /** Asks the CA; called with a new request each time. `current` is null the first time (join), then what to renew with. */
-  readonly request: (csrPem: string, current: WorkloadState | null) => Promise<{ readonly chainPem: string; readonly rootsPem: readonly string[] }>;
+  readonly request: (
+    csrPem: string,
+    current: WorkloadState | null,
+  ) => Promise<{ readonly chainPem: string; readonly rootsPem: readonly string[] }>;
   readonly clock: Clock;
   readonly random: Random;
   readonly events: Events;
@@ -70,9 +73,16 @@ export async function issuedWorkload(options: IssuedWorkloadOptions): Promise<Wo
   async function obtain(current: WorkloadState | null): Promise<WorkloadState> {
     const { privateKeyPem, csrPem } = await createKeyAndCsr(spiffeId);
     const { chainPem, rootsPem } = await options.request(csrPem, current);
-    const state = await workloadState({ chainPem, privateKeyPem, rootsPem }, clock.epochMs(), (current?.generation ?? 0) + 1);
+    const state = await workloadState(
+      { chainPem, privateKeyPem, rootsPem },
+      clock.epochMs(),
+      (current?.generation ?? 0) + 1,
+    );
     if (state.spiffeId.text === spiffeId.text) return state;
-    throw new MeshError("ERR_UPSTREAM_IDENTITY", `The CA issued a certificate for ${state.spiffeId.text}, not for ${spiffeId.text}`);
+    throw new MeshError(
+      "ERR_UPSTREAM_IDENTITY",
+      `The CA issued a certificate for ${state.spiffeId.text}, not for ${spiffeId.text}`,
+    );
   }
 
   const holder = new CertificateHolder(await obtain(null), events);
@@ -92,11 +102,18 @@ export async function issuedWorkload(options: IssuedWorkloadOptions): Promise<Wo
           break;
         } catch (error) {
           const leftMs = holder.current.notAfterMs - clock.epochMs();
-          const end = leftMs > 0 ? `the certificate at hand lasts ${Math.round(leftMs / 1000)} s more` : "the certificate has expired";
+          const end =
+            leftMs > 0
+              ? `the certificate at hand lasts ${Math.round(leftMs / 1000)} s more`
+              : "the certificate has expired";
           events.certificateFailed?.(`renewal failed (${end}): ${describeError(error)}`);
           // A certificate of seconds needs retries in fractions of them.
           const scaleMs = Math.max(lifeMs, 1_000);
-          const ceilingMs = Math.min(longestRetryMs, scaleMs / 10, Math.min(firstRetryMs, scaleMs / 20) * 2 ** Math.min(failures, 16));
+          const ceilingMs = Math.min(
+            longestRetryMs,
+            scaleMs / 10,
+            Math.min(firstRetryMs, scaleMs / 20) * 2 ** Math.min(failures, 16),
+          );
           await sleep(clock, Math.max(10, random() * ceilingMs), closed);
         }
       }
@@ -115,7 +132,11 @@ export async function issuedWorkload(options: IssuedWorkloadOptions): Promise<Wo
  *
  * @throws {MeshError} ERR_OPTION_INVALID with the reason
  */
-export async function workloadState(material: WorkloadMaterial, nowMs: number, generation: number): Promise<WorkloadState> {
+export async function workloadState(
+  material: WorkloadMaterial,
+  nowMs: number,
+  generation: number,
+): Promise<WorkloadState> {
   const { chainPem, privateKeyPem, rootsPem } = material;
   const chain = decodePem(chainPem, "CERTIFICATE");
   const roots = rootsPem.flatMap((pem) => decodePem(pem, "CERTIFICATE"));

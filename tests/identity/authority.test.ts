@@ -5,7 +5,12 @@ import * as x509 from "@peculiar/x509";
 import { systemClock, type Clock } from "../../src/clock.ts";
 import { MeshError } from "../../src/errors.ts";
 import { loadAuthority, type AuthorityFiles } from "../../src/identity/authority-files.ts";
-import { initAuthority, openAuthority, type AuthorityMaterial, type IssuedCertificate } from "../../src/identity/authority.ts";
+import {
+  initAuthority,
+  openAuthority,
+  type AuthorityMaterial,
+  type IssuedCertificate,
+} from "../../src/identity/authority.ts";
 import { readCertificate } from "../../src/identity/certificate.ts";
 import { createKeyAndCsr } from "../../src/identity/csr.ts";
 import { rootFingerprint } from "../../src/identity/fingerprint.ts";
@@ -26,7 +31,9 @@ function memoryFiles(): AuthorityFiles & { readonly texts: Map<string, string> }
   return {
     texts,
     read: async (name) => texts.get(name) ?? null,
-    async write(name, text) { texts.set(name, text); },
+    async write(name, text) {
+      texts.set(name, text);
+    },
   };
 }
 
@@ -53,7 +60,9 @@ describe("issue()", () => {
     const leaf = new x509.X509Certificate(chain[0] as Uint8Array<ArrayBuffer>);
     assert.equal(leaf.subject, "");
     assert.equal(leaf.serialNumber, serial);
-    assert.deepEqual(leaf.getExtension(x509.SubjectAlternativeNameExtension)?.names.toJSON(), [{ type: "url", value: orders.text }]);
+    assert.deepEqual(leaf.getExtension(x509.SubjectAlternativeNameExtension)?.names.toJSON(), [
+      { type: "url", value: orders.text },
+    ]);
     assert.equal(leaf.publicKey.toString("hex"), new x509.Pkcs10CertificateRequest(csrPem).publicKey.toString("hex"));
     assert.equal(leaf.notAfter.getTime(), notAfterMs);
     assert.ok(notAfterMs >= nowMs + 3_600_000 && notAfterMs < nowMs + 3_610_000);
@@ -65,9 +74,14 @@ describe("issue()", () => {
     const authority = await makeAuthority();
     const keys = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, ["sign", "verify"]);
     const request = await x509.Pkcs10CertificateRequestGenerator.create({
-      name: "CN=admin", keys, signingAlgorithm: { name: "ECDSA", hash: "SHA-256" },
+      name: "CN=admin",
+      keys,
+      signingAlgorithm: { name: "ECDSA", hash: "SHA-256" },
       extensions: [
-        new x509.SubjectAlternativeNameExtension([{ type: "url", value: "spiffe://mesh.local/ns/x/sa/root" }, { type: "dns", value: "bank.example" }]),
+        new x509.SubjectAlternativeNameExtension([
+          { type: "url", value: "spiffe://mesh.local/ns/x/sa/root" },
+          { type: "dns", value: "bank.example" },
+        ]),
         new x509.BasicConstraintsExtension(true, 3, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
       ],
@@ -76,7 +90,10 @@ describe("issue()", () => {
     const peer = verifySpiffeLeaf(certificateDer(chainPem)[0]!, { trustDomain: "mesh.local", nowMs: Date.now() });
     assert.equal(typeof peer === "string" ? peer : peer.id.text, orders.text);
     const leaf = new x509.X509Certificate(chainPem);
-    assert.deepEqual([leaf.subject, leaf.getExtension(x509.SubjectAlternativeNameExtension)?.names.items.length], ["", 1]);
+    assert.deepEqual(
+      [leaf.subject, leaf.getExtension(x509.SubjectAlternativeNameExtension)?.names.items.length],
+      ["", 1],
+    );
   });
 
   it("issue() gives a life of two seconds at least two seconds", async () => {
@@ -92,7 +109,9 @@ describe("issue()", () => {
   it("issue() never outlives its issuer, and never repeats a serial number", async () => {
     const authority = await makeAuthority();
     const { csrPem } = await createKeyAndCsr(orders);
-    const issued = await Promise.all(Array.from({ length: 20 }, () => authority.issue(csrPem, orders, { ttlMs: 4_000 * dayMs })));
+    const issued = await Promise.all(
+      Array.from({ length: 20 }, () => authority.issue(csrPem, orders, { ttlMs: 4_000 * dayMs })),
+    );
     const intermediate = readCertificate(certificateDer(issued[0]!.chainPem)[1]!);
     assert.ok(typeof intermediate !== "string");
     assert.equal(issued[0]!.notAfterMs, intermediate.notAfterMs);
@@ -104,18 +123,35 @@ describe("issue()", () => {
     const authority = await makeAuthority();
     const { csrPem } = await createKeyAndCsr(orders);
     for (const id of ["spiffe://other/ns/default/sa/orders", "spiffe://mesh.local"]) {
-      await assert.rejects(authority.issue(csrPem, requireSpiffeId(id), { ttlMs: 60_000 }), (error) => error instanceof MeshError && error.code === "ERR_CSR_DENIED");
+      await assert.rejects(
+        authority.issue(csrPem, requireSpiffeId(id), { ttlMs: 60_000 }),
+        (error) => error instanceof MeshError && error.code === "ERR_CSR_DENIED",
+      );
     }
   });
 
   it("issue() adds host names and addresses for a server, and tells the audit log", async () => {
     const issued: IssuedCertificate[] = [];
-    const authority = await openAuthority({ ...options, material: await initAuthority(options), issued: (one) => issued.push(one) });
+    const authority = await openAuthority({
+      ...options,
+      material: await initAuthority(options),
+      issued: (one) => issued.push(one),
+    });
     const { csrPem } = await createKeyAndCsr(orders);
-    const { chainPem, serial } = await authority.issue(csrPem, orders, { ttlMs: 60_000, dnsNames: ["localhost"], ipAddresses: ["127.0.0.1", "::1"] });
+    const { chainPem, serial } = await authority.issue(csrPem, orders, {
+      ttlMs: 60_000,
+      dnsNames: ["localhost"],
+      ipAddresses: ["127.0.0.1", "::1"],
+    });
     const names = new x509.X509Certificate(chainPem).getExtension(x509.SubjectAlternativeNameExtension)?.names.toJSON();
-    assert.deepEqual(names?.map(({ type }) => type), ["url", "dns", "ip", "ip"]);
-    assert.deepEqual(issued.map((one) => [one.spiffeId, one.serial]), [[orders.text, serial]]);
+    assert.deepEqual(
+      names?.map(({ type }) => type),
+      ["url", "dns", "ip", "ip"],
+    );
+    assert.deepEqual(
+      issued.map((one) => [one.spiffeId, one.serial]),
+      [[orders.text, serial]],
+    );
   });
 });
 
@@ -123,15 +159,33 @@ describe("loadAuthority()", () => {
   it("loadAuthority() makes a CA once and finds it again", async () => {
     const files = memoryFiles();
     const first = await loadAuthority(files, options);
-    assert.deepEqual([...files.texts.keys()].sort(), ["intermediate.key", "intermediate.pem", "root.key", "root.pem", "token.key"]);
+    assert.deepEqual([...files.texts.keys()].sort(), [
+      "intermediate.key",
+      "intermediate.pem",
+      "root.key",
+      "root.pem",
+      "token.key",
+    ]);
     const second = await loadAuthority(files, options);
     assert.deepEqual(second.rootsPem, first.rootsPem);
     assert.equal(second.rootFingerprint, rootFingerprint(files.texts.get("root.pem")!));
-    const token = await createReaderToken(first.tokenKey, { mesh: "default", subject: "x", ttlMs: 60_000, nowMs: Date.now() });
+    const token = await createReaderToken(first.tokenKey, {
+      mesh: "default",
+      subject: "x",
+      ttlMs: 60_000,
+      nowMs: Date.now(),
+    });
     await verifyReaderToken(second.tokenKey, token, { mesh: "default", nowMs: Date.now() });
     const { csrPem } = await createKeyAndCsr(orders);
     const { chainPem } = await second.issue(csrPem, orders, { ttlMs: 60_000 });
-    assert.equal(typeof (await verifySvid({ chain: certificateDer(chainPem), roots: first.rootsPem.flatMap(certificateDer), nowMs: Date.now() })), "object");
+    assert.equal(
+      typeof (await verifySvid({
+        chain: certificateDer(chainPem),
+        roots: first.rootsPem.flatMap(certificateDer),
+        nowMs: Date.now(),
+      })),
+      "object",
+    );
   });
 
   it("loadAuthority() makes a CA anew if the first attempt was cut off before it issued anything", async () => {
@@ -157,7 +211,10 @@ describe("loadAuthority()", () => {
   it("loadAuthority() refuses a CA of another trust domain", async () => {
     const files = memoryFiles();
     await loadAuthority(files, options);
-    await assert.rejects(loadAuthority(files, { ...options, trustDomain: "other" }), unusable(/is of spiffe:\/\/mesh\.local, not of spiffe:\/\/other/));
+    await assert.rejects(
+      loadAuthority(files, { ...options, trustDomain: "other" }),
+      unusable(/is of spiffe:\/\/mesh\.local, not of spiffe:\/\/other/),
+    );
   });
 
   it("loadAuthority() works with the root key kept elsewhere", async () => {
@@ -177,7 +234,14 @@ describe("loadAuthority()", () => {
     const authority = await loadAuthority(files, options);
     const { csrPem } = await createKeyAndCsr(orders);
     const { chainPem } = await authority.issue(csrPem, orders, { ttlMs: 60_000 });
-    assert.equal(typeof (await verifySvid({ chain: certificateDer(chainPem), roots: rootsPem.flatMap(certificateDer), nowMs: Date.now() })), "object");
+    assert.equal(
+      typeof (await verifySvid({
+        chain: certificateDer(chainPem),
+        roots: rootsPem.flatMap(certificateDer),
+        nowMs: Date.now(),
+      })),
+      "object",
+    );
   });
 
   it("issue() renews the intermediate a month before it ends, once, and stores it first", async () => {
@@ -189,33 +253,72 @@ describe("loadAuthority()", () => {
     await authority.issue(csrPem, orders, { ttlMs: dayMs });
     assert.equal(files.texts.get("intermediate.pem"), old);
     now.epochMs += 340 * dayMs;
-    const issued = await Promise.all(Array.from({ length: 5 }, () => authority.issue(csrPem, orders, { ttlMs: dayMs })));
+    const issued = await Promise.all(
+      Array.from({ length: 5 }, () => authority.issue(csrPem, orders, { ttlMs: dayMs })),
+    );
     const renewed = files.texts.get("intermediate.pem")!;
     assert.notEqual(renewed, old);
     for (const { chainPem } of issued) {
       assert.ok(chainPem.endsWith(renewed));
       const chain = certificateDer(chainPem);
-      assert.equal(typeof (await verifySvid({ chain, roots: authority.rootsPem.flatMap(certificateDer), nowMs: now.epochMs })), "object");
+      assert.equal(
+        typeof (await verifySvid({ chain, roots: authority.rootsPem.flatMap(certificateDer), nowMs: now.epochMs })),
+        "object",
+      );
     }
+  });
+
+  it("issue() goes on with the old intermediate while a new one cannot be stored", async () => {
+    const now = { epochMs: Date.now() };
+    const files = memoryFiles();
+    const failures: unknown[] = [];
+    const authority = await loadAuthority(files, {
+      ...options,
+      clock: clockAt(now),
+      failed: (error) => failures.push(error),
+    });
+    const write = files.write.bind(files);
+    files.write = () => Promise.reject(new Error("disk full"));
+    now.epochMs += 340 * dayMs;
+    const { csrPem } = await createKeyAndCsr(orders);
+    const old = await authority.issue(csrPem, orders, { ttlMs: dayMs });
+    assert.match(String(failures[0]), /disk full/);
+    files.write = write;
+    const renewed = await authority.issue(csrPem, orders, { ttlMs: dayMs });
+    assert.equal(failures.length, 1);
+    for (const { chainPem } of [old, renewed]) {
+      const roots = authority.rootsPem.flatMap(certificateDer);
+      assert.equal(typeof (await verifySvid({ chain: certificateDer(chainPem), roots, nowMs: now.epochMs })), "object");
+    }
+    assert.notEqual(certificateDer(old.chainPem)[1]!.join(), certificateDer(renewed.chainPem)[1]!.join());
   });
 
   it("openAuthority() believes every root in root.pem and signs under the first", async () => {
     const material: AuthorityMaterial = await initAuthority(options);
     const next = await initAuthority(options);
-    const authority = await openAuthority({ ...options, material: { ...material, rootsPem: material.rootsPem + next.rootsPem } });
+    const authority = await openAuthority({
+      ...options,
+      material: { ...material, rootsPem: material.rootsPem + next.rootsPem },
+    });
     assert.equal(authority.rootsPem.length, 2);
     assert.equal(authority.rootFingerprint, rootFingerprint(material.rootsPem));
   });
 
   it("a root is a trust domain that may sign one level of issuers, and nothing that could pass for a workload", async () => {
     const { rootsPem, intermediatePem } = await initAuthority(options);
-    for (const [pem, pathLength] of [[rootsPem, 1], [intermediatePem, 0]] as const) {
+    for (const [pem, pathLength] of [
+      [rootsPem, 1],
+      [intermediatePem, 0],
+    ] as const) {
       const certificate = readCertificate(certificateDer(pem)[0]!);
       assert.ok(typeof certificate !== "string");
       assert.deepEqual(certificate.extensions.basicConstraints, { isCa: true, pathLength, isCritical: true });
       assert.deepEqual(certificate.extensions.subjectAltName?.uris, ["spiffe://mesh.local"]);
       assert.equal(certificate.extensions.keyUsage?.isCritical, true);
-      assert.equal(typeof verifySpiffeLeaf(certificate.der, { trustDomain: "mesh.local", nowMs: Date.now() }), "string");
+      assert.equal(
+        typeof verifySpiffeLeaf(certificate.der, { trustDomain: "mesh.local", nowMs: Date.now() }),
+        "string",
+      );
     }
   });
 });

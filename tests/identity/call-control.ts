@@ -16,8 +16,18 @@ const maxReplyBytes = 262_144;
 export function callControl(call: ControlCall): Promise<ControlReply> {
   const { promise, resolve, reject } = Promise.withResolvers<ControlReply>();
   const { host } = new URL(call.url);
-  const request = httpsRequest(call.url, optionsOf(call), (response) => void replyOf(response, host).then(resolve, reject));
-  const timer = setTimeout(() => request.destroy(new MeshError("ERR_CONNECT_TIMEOUT", `The control plane at ${host} did not answer within ${timeoutMs} ms`)), timeoutMs);
+  const request = httpsRequest(
+    call.url,
+    optionsOf(call),
+    (response) => void replyOf(response, host).then(resolve, reject),
+  );
+  const timer = setTimeout(
+    () =>
+      request.destroy(
+        new MeshError("ERR_CONNECT_TIMEOUT", `The control plane at ${host} did not answer within ${timeoutMs} ms`),
+      ),
+    timeoutMs,
+  );
   request.on("error", (error) => reject(asMeshError(error, host)));
   request.on("close", () => clearTimeout(timer));
   request.end(call.body ?? undefined);
@@ -25,8 +35,15 @@ export function callControl(call: ControlCall): Promise<ControlReply> {
 }
 
 function optionsOf(call: ControlCall): RequestOptions {
-  const body = call.body === null ? {} : { "content-type": "application/json", "content-length": String(Buffer.byteLength(call.body)) };
-  const common: RequestOptions = { method: call.method, agent: false, headers: { accept: "application/json", connection: "close", ...body } };
+  const body =
+    call.body === null
+      ? {}
+      : { "content-type": "application/json", "content-length": String(Buffer.byteLength(call.body)) };
+  const common: RequestOptions = {
+    method: call.method,
+    agent: false,
+    headers: { accept: "application/json", connection: "close", ...body },
+  };
   // Verifies nothing: the caller checks what it gets by its fingerprint, and sends nothing worth having.
   if (call.tls === null) return { ...common, rejectUnauthorized: false, minVersion: "TLSv1.3" };
   const { verifyPeer } = call.tls;
@@ -37,10 +54,12 @@ function optionsOf(call: ControlCall): RequestOptions {
     ...(verifyPeer !== undefined && {
       checkServerIdentity: (_: string, certificate: { readonly raw: Uint8Array }) => {
         const refusal = verifyPeer([certificate.raw]);
-        return refusal === null ? undefined : new MeshError("ERR_UPSTREAM_IDENTITY", `The control plane is refused: ${refusal}`);
+        return refusal === null
+          ? undefined
+          : new MeshError("ERR_UPSTREAM_IDENTITY", `The control plane is refused: ${refusal}`);
       },
     }),
-  } as RequestOptions;
+  };
 }
 
 async function replyOf(response: IncomingMessage, host: string): Promise<ControlReply> {
@@ -49,7 +68,11 @@ async function replyOf(response: IncomingMessage, host: string): Promise<Control
   try {
     for await (const chunk of response as AsyncIterable<Uint8Array>) {
       length += chunk.length;
-      if (length > maxReplyBytes) throw new MeshError("ERR_UPSTREAM_PROTOCOL", `The control plane at ${host} sent more than ${maxReplyBytes} bytes`);
+      if (length > maxReplyBytes)
+        throw new MeshError(
+          "ERR_UPSTREAM_PROTOCOL",
+          `The control plane at ${host} sent more than ${maxReplyBytes} bytes`,
+        );
       chunks.push(chunk);
     }
   } catch (error) {
@@ -60,8 +83,12 @@ async function replyOf(response: IncomingMessage, host: string): Promise<Control
 
 function asMeshError(error: unknown, host: string): MeshError {
   if (error instanceof MeshError) return error;
-  return new MeshError("ERR_CONNECT_FAILED", `The control plane at ${host} cannot be reached: ${error instanceof Error ? error.message : String(error)}`, {
-    cause: error,
-    advice: "Is it running, and is it the one that made the token or the context? Its address is in its ready line.",
-  });
+  return new MeshError(
+    "ERR_CONNECT_FAILED",
+    `The control plane at ${host} cannot be reached: ${error instanceof Error ? error.message : String(error)}`,
+    {
+      cause: error,
+      advice: "Is it running, and is it the one that made the token or the context? Its address is in its ready line.",
+    },
+  );
 }

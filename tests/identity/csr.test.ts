@@ -22,7 +22,11 @@ const denied = (text: RegExp) => (error: unknown) => {
 
 async function csrOf(algorithm: RsaHashedKeyGenParams | EcKeyGenParams, hash = "SHA-256"): Promise<string> {
   const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
-  const request = await x509.Pkcs10CertificateRequestGenerator.create({ name: "CN=admin,O=evil", keys, signingAlgorithm: { ...algorithm, hash } });
+  const request = await x509.Pkcs10CertificateRequestGenerator.create({
+    name: "CN=admin,O=evil",
+    keys,
+    signingAlgorithm: { ...algorithm, hash },
+  });
   return request.toString("pem");
 }
 
@@ -30,9 +34,24 @@ async function csrOf(algorithm: RsaHashedKeyGenParams | EcKeyGenParams, hash = "
 function rsaCsr(bytes: number, exponent = "010001"): Uint8Array {
   const modulus = new Uint8Array(bytes).fill(0xff);
   const key = encodeDer(tags.sequence, encodeUnsigned(modulus), encodeUnsigned(fromHex(exponent)));
-  const spki = encodeDer(tags.sequence, fromHex("300d06092a864886f70d0101010500"), encodeDer(tags.bitString, Uint8Array.of(0), key));
-  const info = encodeDer(tags.sequence, encodeUnsigned(Uint8Array.of(0)), encodeDer(tags.sequence), spki, encodeDer(0xa0));
-  return encodeDer(tags.sequence, info, fromHex("300d06092a864886f70d01010b0500"), encodeDer(tags.bitString, Uint8Array.of(0), modulus));
+  const spki = encodeDer(
+    tags.sequence,
+    fromHex("300d06092a864886f70d0101010500"),
+    encodeDer(tags.bitString, Uint8Array.of(0), key),
+  );
+  const info = encodeDer(
+    tags.sequence,
+    encodeUnsigned(Uint8Array.of(0)),
+    encodeDer(tags.sequence),
+    spki,
+    encodeDer(0xa0),
+  );
+  return encodeDer(
+    tags.sequence,
+    info,
+    fromHex("300d06092a864886f70d01010b0500"),
+    encodeDer(tags.bitString, Uint8Array.of(0), modulus),
+  );
 }
 
 describe("createKeyAndCsr()", () => {
@@ -49,14 +68,24 @@ describe("createKeyAndCsr()", () => {
   });
 
   it("createKeyAndCsr() signs validly whatever the signature's bytes are", async () => {
-    for (let i = 0; i < 40; i++) assert.deepEqual((await verifyCsr((await createKeyAndCsr(orders)).csrPem)).uris, [orders.text]);
+    for (let i = 0; i < 40; i++)
+      assert.deepEqual((await verifyCsr((await createKeyAndCsr(orders)).csrPem)).uris, [orders.text]);
   });
 });
 
 describe("verifyCsr()", () => {
   it("verifyCsr() accepts P-256, P-384 and RSA of others, as PEM or DER", async () => {
-    const rsa = { name: "RSASSA-PKCS1-v1_5", modulusLength: 2048, publicExponent: Uint8Array.of(1, 0, 1), hash: "SHA-256" };
-    for (const csr of [await csrOf({ name: "ECDSA", namedCurve: "P-256" }), await csrOf({ name: "ECDSA", namedCurve: "P-384" }, "SHA-384"), await csrOf(rsa)]) {
+    const rsa = {
+      name: "RSASSA-PKCS1-v1_5",
+      modulusLength: 2048,
+      publicExponent: Uint8Array.of(1, 0, 1),
+      hash: "SHA-256",
+    };
+    for (const csr of [
+      await csrOf({ name: "ECDSA", namedCurve: "P-256" }),
+      await csrOf({ name: "ECDSA", namedCurve: "P-384" }, "SHA-384"),
+      await csrOf(rsa),
+    ]) {
       assert.deepEqual((await verifyCsr(csr)).uris, []);
       assert.deepEqual((await verifyCsr(decodePem(csr, "CERTIFICATE REQUEST")[0]!)).uris, []);
     }
@@ -72,13 +101,19 @@ describe("verifyCsr()", () => {
   });
 
   it("verifyCsr() refuses keys that are too small, too large or oddly made, before it computes with them", async () => {
-    for (const [bytes, reason] of [[128, /1024 bits/], [255, /2040 bits/], [513, /4104 bits/], [2048, /16384 bits/]] as const) {
+    for (const [bytes, reason] of [
+      [128, /1024 bits/],
+      [255, /2040 bits/],
+      [513, /4104 bits/],
+      [2048, /16384 bits/],
+    ] as const) {
       const csr = rsaCsr(bytes);
       const startedAtMs = performance.now();
       await assert.rejects(verifyCsr(csr), denied(reason));
       assert.ok(performance.now() - startedAtMs < 50, `${bytes} bytes took ${performance.now() - startedAtMs} ms`);
     }
-    for (const exponent of ["01", "03", "010000000001"]) await assert.rejects(verifyCsr(rsaCsr(256, exponent)), denied(/exponent/));
+    for (const exponent of ["01", "03", "010000000001"])
+      await assert.rejects(verifyCsr(rsaCsr(256, exponent)), denied(/exponent/));
   });
 
   it("verifyCsr() refuses what is too large to be one without reading it", async () => {
@@ -88,26 +123,37 @@ describe("verifyCsr()", () => {
 
   it("verifyCsr() answers any text and bytes with a refusal", async () => {
     await assert.rejects(verifyCsr("nonsense"), denied(/not PEM/));
-    await assert.rejects(verifyCsr("-----BEGIN CERTIFICATE REQUEST-----\n!!!\n-----END CERTIFICATE REQUEST-----"), denied(/not PEM/));
-    await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), async (bytes) => {
-      await assert.rejects(verifyCsr(encodeDer(tags.sequence, bytes)), denied(/./));
-    }));
+    await assert.rejects(
+      verifyCsr("-----BEGIN CERTIFICATE REQUEST-----\n!!!\n-----END CERTIFICATE REQUEST-----"),
+      denied(/not PEM/),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), async (bytes) => {
+        await assert.rejects(verifyCsr(encodeDer(tags.sequence, bytes)), denied(/./));
+      }),
+    );
   });
 
   it("verifyCsr() refuses a request with any byte changed", async () => {
     const der = decodePem((await createKeyAndCsr(orders)).csrPem, "CERTIFICATE REQUEST")[0]!;
-    await fc.assert(fc.asyncProperty(fc.nat({ max: der.length - 1 }), fc.integer({ min: 1, max: 255 }), async (at, flip) => {
-      const changed = der.slice();
-      changed[at] = changed[at]! ^ flip;
-      await assert.rejects(verifyCsr(changed), denied(/./));
-    }), { numRuns: 300 });
+    await fc.assert(
+      fc.asyncProperty(fc.nat({ max: der.length - 1 }), fc.integer({ min: 1, max: 255 }), async (at, flip) => {
+        const changed = der.slice();
+        changed[at] = changed[at]! ^ flip;
+        await assert.rejects(verifyCsr(changed), denied(/./));
+      }),
+      { numRuns: 300 },
+    );
   });
 });
 
 describe("private keys", () => {
   it("importPrivateKey() says how to convert a key in an old format", async () => {
     const old = "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n";
-    await assert.rejects(importPrivateKey(old), (error) => error instanceof MeshError && /openssl pkcs8/.test(error.advice ?? ""));
+    await assert.rejects(
+      importPrivateKey(old),
+      (error) => error instanceof MeshError && /openssl pkcs8/.test(error.advice ?? ""),
+    );
   });
 
   it("isKeyPair() tells keys apart, also of different kinds", async () => {
@@ -115,6 +161,9 @@ describe("private keys", () => {
     const keyOf = (csrPem: string) => new Uint8Array(new x509.Pkcs10CertificateRequest(csrPem).publicKey.rawData);
     assert.equal(await isKeyPair(a.privateKeyPem, keyOf(a.csrPem)), true);
     assert.equal(await isKeyPair(a.privateKeyPem, keyOf(b.csrPem)), false);
-    assert.equal(await isKeyPair(a.privateKeyPem, keyOf(await csrOf({ name: "ECDSA", namedCurve: "P-384" }, "SHA-384"))), false);
+    assert.equal(
+      await isKeyPair(a.privateKeyPem, keyOf(await csrOf({ name: "ECDSA", namedCurve: "P-384" }, "SHA-384"))),
+      false,
+    );
   });
 });

@@ -19,7 +19,11 @@ describe("DerReader", () => {
     ["no length", "30", (der) => der.read(tags.sequence)],
     ["nothing", "", (der) => der.read(tags.sequence)],
     ["a child longer than its parent", "30 02 04 05", (der) => der.read(tags.sequence).read(tags.octetString)],
-    ["a child whose length lies outside of its parent", "30 01 04 00", (der) => der.read(tags.sequence).read(tags.octetString)],
+    [
+      "a child whose length lies outside of its parent",
+      "30 01 04 00",
+      (der) => der.read(tags.sequence).read(tags.octetString),
+    ],
     ["another tag", "31 00", (der) => der.read(tags.sequence)],
     ["a tag number of several bytes", "3f 81 01 00", (der) => der.element()],
     ["an empty integer", "02 00", (der) => der.integer()],
@@ -59,17 +63,24 @@ describe("DerReader", () => {
     assert.equal(hex(encodeUnsigned(Uint8Array.of(0))), "020100");
     assert.equal(hex(encodeUnsigned(Uint8Array.of(0, 0, 0x7f))), "02017f");
     assert.equal(hex(encodeUnsigned(Uint8Array.of(0x80))), "02020080");
-    fc.assert(fc.property(fc.uint8Array({ minLength: 1, maxLength: 48 }), (bytes) => {
-      const content = new DerReader(encodeUnsigned(bytes)).integer();
-      assert.equal(BigInt(`0x0${hex(content)}`), BigInt(`0x0${hex(bytes)}`));
-    }));
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 1, maxLength: 48 }), (bytes) => {
+        const content = new DerReader(encodeUnsigned(bytes)).integer();
+        assert.equal(BigInt(`0x0${hex(content)}`), BigInt(`0x0${hex(bytes)}`));
+      }),
+    );
   });
 
   it("readCertificate() answers arbitrary bytes with a reason", () => {
-    const framed = fc.uint8Array({ maxLength: 400 }).map((bytes) => encodeDer(tags.sequence, encodeDer(tags.sequence, bytes)));
-    fc.assert(fc.property(fc.oneof(fc.uint8Array({ maxLength: 400 }), framed), (bytes) => {
-      assert.equal(typeof readCertificate(bytes), "string");
-    }), { numRuns: 2000 });
+    const framed = fc
+      .uint8Array({ maxLength: 400 })
+      .map((bytes) => encodeDer(tags.sequence, encodeDer(tags.sequence, bytes)));
+    fc.assert(
+      fc.property(fc.oneof(fc.uint8Array({ maxLength: 400 }), framed), (bytes) => {
+        assert.equal(typeof readCertificate(bytes), "string");
+      }),
+      { numRuns: 2000 },
+    );
   });
 
   it("readCertificate() does not look at what is too large to be one", () => {

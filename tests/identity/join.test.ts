@@ -25,12 +25,27 @@ interface Control {
   readonly server: Server;
 }
 
-async function startControl(authority: Authority, self: SpiffeId = controlId(authority.trustDomain), root = authority.rootsPem.join("")): Promise<Control> {
+async function startControl(
+  authority: Authority,
+  self: SpiffeId = controlId(authority.trustDomain),
+  root = authority.rootsPem.join(""),
+): Promise<Control> {
   const identity = await serverIdentity(authority, self);
-  const deps: AdmissionDeps = { authority, ledger: await openTokenLedger({ clock: systemClock }), clock: systemClock, certTtlMs: 60_000 };
+  const deps: AdmissionDeps = {
+    authority,
+    ledger: await openTokenLedger({ clock: systemClock }),
+    clock: systemClock,
+    certTtlMs: 60_000,
+  };
   const paths: string[] = [];
   const server = createServer(
-    { cert: identity.certificateChainPem, key: identity.privateKeyPem, ca: [...authority.rootsPem], requestCert: true, rejectUnauthorized: false },
+    {
+      cert: identity.certificateChainPem,
+      key: identity.privateKeyPem,
+      ca: [...authority.rootsPem],
+      requestCert: true,
+      rejectUnauthorized: false,
+    },
     (request, response) => {
       paths.push(request.url ?? "");
       const chunks: Uint8Array[] = [];
@@ -48,19 +63,30 @@ async function startControl(authority: Authority, self: SpiffeId = controlId(aut
           (text) => response.end(text),
           (error: unknown) => {
             const { status, message, advice } = MeshError.from(error);
-            response.writeHead(status, { "content-type": "application/problem+json" }).end(JSON.stringify({ status, detail: message, advice }));
+            response
+              .writeHead(status, { "content-type": "application/problem+json" })
+              .end(JSON.stringify({ status, detail: message, advice }));
           },
         );
       });
     },
   );
-  await new Promise<void>((resolve) => { server.listen(0, "127.0.0.1", resolve); });
+  await new Promise<void>((resolve) => {
+    server.listen(0, "127.0.0.1", resolve);
+  });
   return { url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, authority, paths, server };
 }
 
 async function tokenFor(control: Control, id: SpiffeId = orders, ttlMs = 60_000): Promise<string> {
   const { authority, url } = control;
-  return await createJoinToken(authority.tokenKey, { mesh: authority.mesh, spiffeId: id, rootFingerprint: authority.rootFingerprint, control: url, ttlMs, nowMs: Date.now() });
+  return await createJoinToken(authority.tokenKey, {
+    mesh: authority.mesh,
+    spiffeId: id,
+    rootFingerprint: authority.rootFingerprint,
+    control: url,
+    ttlMs,
+    nowMs: Date.now(),
+  });
 }
 
 async function join(token: string, control: string | null = null, id: SpiffeId = orders) {
@@ -102,8 +128,13 @@ describe("join", () => {
     assert.deepEqual(rootsPem, control.authority.rootsPem);
     const { csrPem } = await createKeyAndCsr(orders);
     const renewed = await renewCertificate({
-      control: url, spiffeId: orders, csrPem, call: callControl, clock: systemClock,
-      identity: { certificateChainPem: chainPem, privateKeyPem }, trust: { rootsPem },
+      control: url,
+      spiffeId: orders,
+      csrPem,
+      call: callControl,
+      clock: systemClock,
+      identity: { certificateChainPem: chainPem, privateKeyPem },
+      trust: { rootsPem },
     });
     assert.notEqual(renewed.chainPem, chainPem);
   });
@@ -116,10 +147,12 @@ describe("join", () => {
 
   it("handleJoin() gives one certificate to a hundred joins at once with one token", async () => {
     const token = await tokenFor(control);
-    const results = await Promise.allSettled(Array.from({ length: 100 }, async () => {
-      const { csrPem } = await createKeyAndCsr(orders);
-      return await handleJoinAt(control, { token, csr: csrPem });
-    }));
+    const results = await Promise.allSettled(
+      Array.from({ length: 100 }, async () => {
+        const { csrPem } = await createKeyAndCsr(orders);
+        return await handleJoinAt(control, { token, csr: csrPem });
+      }),
+    );
     assert.equal(results.filter(({ status }) => status === "fulfilled").length, 1);
   });
 
@@ -127,7 +160,10 @@ describe("join", () => {
     const seen = control.paths.length;
     const token = await tokenFor(control);
     const billing = meshId("mesh.local", "default", "billing");
-    await assert.rejects(join(token, null, billing), refusedWith("ERR_TOKEN_REFUSED", /is for spiffe:.*orders, not for .*billing/));
+    await assert.rejects(
+      join(token, null, billing),
+      refusedWith("ERR_TOKEN_REFUSED", /is for spiffe:.*orders, not for .*billing/),
+    );
     assert.equal(control.paths.length, seen);
     await join(token);
   });
@@ -135,42 +171,66 @@ describe("join", () => {
   it("handleJoin() refuses a request that asks for more than the token proves, and leaves the token good", async () => {
     const token = await tokenFor(control);
     const { csrPem } = await createKeyAndCsr(meshId("mesh.local", "x", "root"));
-    await assert.rejects(handleJoinAt(control, { token, csr: csrPem }), refusedWith("ERR_CSR_DENIED", /asks for .*\/x\/sa\/root, but only .*orders was proved/));
+    await assert.rejects(
+      handleJoinAt(control, { token, csr: csrPem }),
+      refusedWith("ERR_CSR_DENIED", /asks for .*\/x\/sa\/root, but only .*orders was proved/),
+    );
     await join(token);
   });
 
   it("joinMesh() does not send the token to a control plane with another root", async () => {
     const seen = foreign.paths.length;
-    await assert.rejects(join(await tokenFor(control), foreign.url), refusedWith("ERR_UPSTREAM_IDENTITY", /does not have the root certificate/));
+    await assert.rejects(
+      join(await tokenFor(control), foreign.url),
+      refusedWith("ERR_UPSTREAM_IDENTITY", /does not have the root certificate/),
+    );
     assert.deepEqual(foreign.paths.slice(seen), ["/v1/root"]);
   });
 
   it("joinMesh() does not send the token to an impostor that shows the right root but has no certificate of it", async () => {
     const impostor = await start(await makeAuthority(), undefined, control.authority.rootsPem.join(""));
-    await assert.rejects(join(await tokenFor(control), impostor.url), refusedWith("ERR_CONNECT_FAILED", /cannot be reached/));
+    await assert.rejects(
+      join(await tokenFor(control), impostor.url),
+      refusedWith("ERR_CONNECT_FAILED", /cannot be reached/),
+    );
     assert.deepEqual(impostor.paths, ["/v1/root"]);
   });
 
   it("joinMesh() does not send the token to another workload of the same mesh", async () => {
     const workload = await start(control.authority, meshId("mesh.local", "default", "evil"));
-    await assert.rejects(join(await tokenFor(control), workload.url), refusedWith("ERR_UPSTREAM_IDENTITY", /peer is .*evil, expected .*control/));
+    await assert.rejects(
+      join(await tokenFor(control), workload.url),
+      refusedWith("ERR_UPSTREAM_IDENTITY", /peer is .*evil, expected .*control/),
+    );
     assert.deepEqual(workload.paths, ["/v1/root"]);
   });
 
   it("joinMesh() says who is unreachable", async () => {
-    await assert.rejects(join(await tokenFor(control), "https://127.0.0.1:1"), refusedWith("ERR_CONNECT_FAILED", /127\.0\.0\.1:1 cannot be reached/));
+    await assert.rejects(
+      join(await tokenFor(control), "https://127.0.0.1:1"),
+      refusedWith("ERR_CONNECT_FAILED", /127\.0\.0\.1:1 cannot be reached/),
+    );
   });
 
   it("joinMesh() takes nothing but https", async () => {
-    await assert.rejects(join(await tokenFor(control), "http://127.0.0.1:1"), refusedWith("ERR_OPTION_INVALID", /not the address of a control plane/));
+    await assert.rejects(
+      join(await tokenFor(control), "http://127.0.0.1:1"),
+      refusedWith("ERR_OPTION_INVALID", /not the address of a control plane/),
+    );
   });
 
   it("handleRenew() refuses a connection without a valid certificate", async () => {
     const { csrPem } = await createKeyAndCsr(orders);
     const deps = await depsOf(control);
-    await assert.rejects(handleRenew(null, { csr: csrPem }, deps), refusedWith("ERR_PEER_UNIDENTIFIED", /valid certificate/));
+    await assert.rejects(
+      handleRenew(null, { csr: csrPem }, deps),
+      refusedWith("ERR_PEER_UNIDENTIFIED", /valid certificate/),
+    );
     const expired = { id: orders, certificateHash: "", notAfterMs: Date.now() - 1, isLocal: false };
-    await assert.rejects(handleRenew(expired, { csr: csrPem }, deps), refusedWith("ERR_PEER_UNIDENTIFIED", /valid certificate/));
+    await assert.rejects(
+      handleRenew(expired, { csr: csrPem }, deps),
+      refusedWith("ERR_PEER_UNIDENTIFIED", /valid certificate/),
+    );
   });
 
   it("handleJoin() names what is missing in a body", async () => {
@@ -181,7 +241,11 @@ describe("join", () => {
 
   it("what handleJoin() issues passes verifyPeerChain()", async () => {
     const { chainPem } = await join(await tokenFor(control));
-    const peer = verifyPeerChain(certificateDer(chainPem), { trustDomain: "mesh.local", nowMs: Date.now(), expected: orders.text });
+    const peer = verifyPeerChain(certificateDer(chainPem), {
+      trustDomain: "mesh.local",
+      nowMs: Date.now(),
+      expected: orders.text,
+    });
     assert.equal(typeof peer === "string" ? peer : peer.id.text, orders.text);
   });
 
@@ -189,7 +253,12 @@ describe("join", () => {
   async function depsOf(one: Control): Promise<AdmissionDeps> {
     const known = ledgers.get(one);
     if (known !== undefined) return known;
-    const deps = { authority: one.authority, ledger: await openTokenLedger({ clock: systemClock }), clock: systemClock, certTtlMs: 60_000 };
+    const deps = {
+      authority: one.authority,
+      ledger: await openTokenLedger({ clock: systemClock }),
+      clock: systemClock,
+      certTtlMs: 60_000,
+    };
     if (!ledgers.has(one)) ledgers.set(one, deps);
     return ledgers.get(one)!;
   }

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { systemClock } from "../../src/clock.ts";
 import { MeshError, describeError } from "../../src/errors.ts";
-import { Exchange, type Accepted, type ConnectionFacts, type Identified, type RequestHead } from "../../src/exchange.ts";
+import {
+  Exchange,
+  type Accepted,
+  type ConnectionFacts,
+  type Identified,
+  type RequestHead,
+} from "../../src/exchange.ts";
 import { authorize } from "../../src/identity/authorize.ts";
 import { identify, identifyLocal, localPeer } from "../../src/identity/identify.ts";
 import type { Authorization } from "../../src/identity/authorization.ts";
@@ -10,14 +16,40 @@ import type { Peer } from "../../src/identity/peer.ts";
 import { meshId } from "../../src/identity/spiffe-id.ts";
 import type { Snapshot } from "../../src/control/snapshot.ts";
 
-const web: Peer = { id: meshId("mesh.local", "default", "web"), certificateHash: "ab", notAfterMs: Infinity, isLocal: false };
+const web: Peer = {
+  id: meshId("mesh.local", "default", "web"),
+  certificateHash: "ab",
+  notAfterMs: Infinity,
+  isLocal: false,
+};
 const self = localPeer(meshId("mesh.local", "default", "orders"), "cd");
 
 function exchange(peer: Peer | null, authorization?: Authorization): Accepted {
-  const connection: ConnectionFacts = { remoteAddress: "127.0.0.1", localPort: 15006, peer, encrypted: true, upstream: null };
+  const connection: ConnectionFacts = {
+    remoteAddress: "127.0.0.1",
+    localPort: 15006,
+    peer,
+    encrypted: true,
+    upstream: null,
+  };
   const snapshot = { authorization: () => authorization } as Partial<Snapshot> as Snapshot;
-  const head = { method: "GET", target: "/", path: "/", query: "", authority: "orders", get: () => null, getAll: () => [] } as Partial<RequestHead> as RequestHead;
-  return new Exchange({ direction: "inbound", request: new Request("http://orders/"), head, snapshot, startedAtMs: 0, connection });
+  const head = {
+    method: "GET",
+    target: "/",
+    path: "/",
+    query: "",
+    authority: "orders",
+    get: () => null,
+    getAll: () => [],
+  } as Partial<RequestHead> as RequestHead;
+  return new Exchange({
+    direction: "inbound",
+    request: new Request("http://orders/"),
+    head,
+    snapshot,
+    startedAtMs: 0,
+    connection,
+  });
 }
 
 const passed = async (): Promise<Response> => new Response("passed");
@@ -49,16 +81,21 @@ describe("identify()", () => {
 
   it("identifyLocal() knows the application beside the sidecar, whatever its certificate is now", async () => {
     const peers = [self, localPeer(self.id, "ef")];
-    const handler = identifyLocal({ self: () => peers.shift()! })(async (x) => new Response(`${x.peer.certificateHash} ${x.peer.isLocal}`));
+    const handler = identifyLocal({ self: () => peers.shift()! })(
+      async (x) => new Response(`${x.peer.certificateHash} ${x.peer.isLocal}`),
+    );
     assert.equal(await (await handler(exchange(null))).text(), "cd true");
     assert.equal(await (await handler(exchange(null))).text(), "ef true");
   });
 });
 
 describe("authorize()", () => {
-  const deciding = (allowed: boolean, policy: string | null): Authorization => ({ decide: () => ({ allowed, policy }) });
+  const deciding = (allowed: boolean, policy: string | null): Authorization => ({
+    decide: () => ({ allowed, policy }),
+  });
   const layer = authorize({ namespace: "default", service: "orders", self: () => self });
-  const identified = (authorization: Authorization): Identified => Object.assign(exchange(web, authorization), { peer: web });
+  const identified = (authorization: Authorization): Identified =>
+    Object.assign(exchange(web, authorization), { peer: web });
 
   it("authorize() lets pass what the snapshot allows", async () => {
     assert.equal(await (await layer(passed)(identified(deciding(true, null)))).text(), "passed");
@@ -66,7 +103,10 @@ describe("authorize()", () => {
 
   it("authorize() refuses before anything else is asked, and tells the policy to the log only", async () => {
     const handler = layer(() => assert.fail("was called"));
-    for (const [policy, text] of [["default/deny-web", "policy default/deny-web denies"], [null, "no ALLOW policy matches"]] as const) {
+    for (const [policy, text] of [
+      ["default/deny-web", "policy default/deny-web denies"],
+      [null, "no ALLOW policy matches"],
+    ] as const) {
       await assert.rejects(handler(identified(deciding(false, policy))), (error: unknown) => {
         failsWith("ERR_PEER_FORBIDDEN")(error);
         assert.equal((error as MeshError).message, "RBAC: access denied");

@@ -22,7 +22,11 @@ export class ManualClock implements Clock {
   after(delayMs: number, action: () => void): { cancel(): void } {
     const alarm = { atMs: this.#nowMs + Math.max(0, delayMs), action };
     this.#alarms.push(alarm);
-    return { cancel: () => { this.#alarms = this.#alarms.filter((one) => one !== alarm); } };
+    return {
+      cancel: () => {
+        this.#alarms = this.#alarms.filter((one) => one !== alarm);
+      },
+    };
   }
 
   get pending(): number {

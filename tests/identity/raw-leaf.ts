@@ -33,7 +33,10 @@ const ecdsaWithSha256 = "300a06082a8648ce3d040302";
 export const uriName = (text: string, tag = 0x86): Uint8Array => encodeDer(tag, ascii(text));
 export const dnsName = (text: string): Uint8Array => encodeDer(0x82, ascii(text));
 export const commonName = (text: string): Uint8Array =>
-  encodeDer(tags.sequence, encodeDer(tags.set, encodeDer(tags.sequence, fromHex("0603550403"), encodeDer(tags.utf8String, ascii(text)))));
+  encodeDer(
+    tags.sequence,
+    encodeDer(tags.set, encodeDer(tags.sequence, fromHex("0603550403"), encodeDer(tags.utf8String, ascii(text)))),
+  );
 
 export function extension(oid: string, value: Uint8Array, isCritical = false): Uint8Array {
   const critical = isCritical ? [fromHex("0101ff")] : [];
@@ -42,19 +45,44 @@ export function extension(oid: string, value: Uint8Array, isCritical = false): U
 
 export function rawLeaf(leaf: RawLeaf = {}): Uint8Array {
   const {
-    names = [uriName("spiffe://mesh.local/ns/default/sa/orders")], isSanCritical = true, keyUsage = "0780", isKeyUsageCritical = true,
-    extendedKeyUsage = ["2b06010505070301", "2b06010505070302"], basicConstraints = null, issuer = commonName("ca"), version = 2,
-    notBefore = "200101000000Z", notAfter = "20500101000000Z", extra = [], outerAlgorithm = ecdsaWithSha256, serial = Uint8Array.of(0x40, 1),
+    names = [uriName("spiffe://mesh.local/ns/default/sa/orders")],
+    isSanCritical = true,
+    keyUsage = "0780",
+    isKeyUsageCritical = true,
+    extendedKeyUsage = ["2b06010505070301", "2b06010505070302"],
+    basicConstraints = null,
+    issuer = commonName("ca"),
+    version = 2,
+    notBefore = "200101000000Z",
+    notAfter = "20500101000000Z",
+    extra = [],
+    outerAlgorithm = ecdsaWithSha256,
+    serial = Uint8Array.of(0x40, 1),
   } = leaf;
   const extensions = [
-    ...(basicConstraints === null ? [] : [extension("551d13", encodeDer(tags.sequence, fromHex(basicConstraints)), true)]),
-    ...(keyUsage === null ? [] : [extension("551d0f", encodeDer(tags.bitString, fromHex(keyUsage)), isKeyUsageCritical)]),
-    ...(extendedKeyUsage === null ? [] : [extension("551d25", encodeDer(tags.sequence, ...extendedKeyUsage.map((oid) => encodeDer(tags.oid, fromHex(oid)))))]),
+    ...(basicConstraints === null
+      ? []
+      : [extension("551d13", encodeDer(tags.sequence, fromHex(basicConstraints)), true)]),
+    ...(keyUsage === null
+      ? []
+      : [extension("551d0f", encodeDer(tags.bitString, fromHex(keyUsage)), isKeyUsageCritical)]),
+    ...(extendedKeyUsage === null
+      ? []
+      : [
+          extension(
+            "551d25",
+            encodeDer(tags.sequence, ...extendedKeyUsage.map((oid) => encodeDer(tags.oid, fromHex(oid)))),
+          ),
+        ]),
     ...(names === null ? [] : [extension("551d11", encodeDer(tags.sequence, ...names), isSanCritical)]),
     ...extra,
   ];
   const point = new Uint8Array(65).fill(4);
-  const publicKey = encodeDer(tags.sequence, fromHex("301306072a8648ce3d020106082a8648ce3d030107"), encodeDer(tags.bitString, Uint8Array.of(0), point));
+  const publicKey = encodeDer(
+    tags.sequence,
+    fromHex("301306072a8648ce3d020106082a8648ce3d030107"),
+    encodeDer(tags.bitString, Uint8Array.of(0), point),
+  );
   const body = encodeDer(
     tags.sequence,
     encodeDer(0xa0, encodeUnsigned(Uint8Array.of(version))),
@@ -66,7 +94,12 @@ export function rawLeaf(leaf: RawLeaf = {}): Uint8Array {
     publicKey,
     encodeDer(0xa3, encodeDer(tags.sequence, ...extensions)),
   );
-  return encodeDer(tags.sequence, body, fromHex(outerAlgorithm), encodeDer(tags.bitString, Uint8Array.of(0), fromHex("3006020101020101")));
+  return encodeDer(
+    tags.sequence,
+    body,
+    fromHex(outerAlgorithm),
+    encodeDer(tags.bitString, Uint8Array.of(0), fromHex("3006020101020101")),
+  );
 }
 
 function time(text: string): Uint8Array {

@@ -14,7 +14,11 @@ export async function makeAuthority(trustDomain = "mesh.local", clock: Clock = s
 /** A serving certificate with the names that a client on this machine may use. */
 export async function serverIdentity(authority: Authority, id: SpiffeId): Promise<TlsIdentity> {
   const { privateKeyPem, csrPem } = await createKeyAndCsr(id);
-  const { chainPem } = await authority.issue(csrPem, id, { ttlMs: 3_600_000, dnsNames: ["localhost"], ipAddresses: ["127.0.0.1"] });
+  const { chainPem } = await authority.issue(csrPem, id, {
+    ttlMs: 3_600_000,
+    dnsNames: ["localhost"],
+    ipAddresses: ["127.0.0.1"],
+  });
   return { certificateChainPem: chainPem, privateKeyPem };
 }
 

@@ -23,7 +23,9 @@ class Directory implements SvidFiles {
 
   watch(changed: () => void): () => void {
     this.#changed = changed;
-    return () => { this.#changed = null; };
+    return () => {
+      this.#changed = null;
+    };
   }
 
   get isWatched(): boolean {
@@ -53,7 +55,11 @@ class Rig {
     const rig = new Rig();
     rig.authority = await makeAuthority("mesh.local", rig.clock);
     rig.directory.putAll(await rig.issue(), rig.authority);
-    rig.workload = await watchedWorkload({ files: rig.directory, clock: rig.clock, events: { certificateFailed: (reason) => rig.failures.push(reason) } });
+    rig.workload = await watchedWorkload({
+      files: rig.directory,
+      clock: rig.clock,
+      events: { certificateFailed: (reason) => rig.failures.push(reason) },
+    });
     return rig;
   }
 
@@ -64,7 +70,8 @@ class Rig {
   async advance(ms: number): Promise<void> {
     await this.clock.advance(ms, async () => {
       // A look is over when it has set its next timer.
-      for (let turns = 0; turns < 500 && (this.clock.pending === 0 || turns < 3); turns++) await new Promise((resolve) => setTimeout(resolve, 1));
+      for (let turns = 0; turns < 500 && (this.clock.pending === 0 || turns < 3); turns++)
+        await new Promise((resolve) => setTimeout(resolve, 1));
     });
   }
 }

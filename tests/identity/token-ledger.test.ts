@@ -7,7 +7,9 @@ function memoryFile(text: string | null = null): LedgerFile & { text: string | n
   return {
     text,
     saves: 0,
-    async load() { return this.text; },
+    async load() {
+      return this.text;
+    },
     async save(next) {
       await new Promise((resolve) => setTimeout(resolve, 1));
       this.saves++;

@@ -23,7 +23,9 @@ const fixtures = new URL("../fixtures/", import.meta.url);
 const der = (pem: string): Uint8Array => decodePem(pem, "CERTIFICATE")[0]!;
 
 describe("verifySvid() on x509-limbo", () => {
-  const { testcases } = JSON.parse(readFileSync(new URL("x509-limbo-spiffe.json", fixtures), "utf8")) as { testcases: readonly LimboCase[] };
+  const { testcases } = JSON.parse(readFileSync(new URL("x509-limbo-spiffe.json", fixtures), "utf8")) as {
+    testcases: readonly LimboCase[];
+  };
 
   it("there are 76 cases, 19 to accept", () => {
     assert.equal(testcases.length, 76);
@@ -38,7 +40,8 @@ describe("verifySvid() on x509-limbo", () => {
         nowMs: one.validation_time === null ? Date.now() : Date.parse(one.validation_time),
         ...(one.max_chain_depth !== null && { maxIntermediates: one.max_chain_depth }),
       });
-      if (one.expected_result === "SUCCESS") assert.equal(typeof found === "string" ? found : found.text, one.expected_spiffe_id);
+      if (one.expected_result === "SUCCESS")
+        assert.equal(typeof found === "string" ? found : found.text, one.expected_spiffe_id);
       else assert.equal(typeof found, "string");
     });
   }
@@ -59,7 +62,8 @@ describe("verifySvid() on x509-limbo", () => {
 });
 
 describe("go-spiffe's certificates", () => {
-  const chainOf = (name: string): Uint8Array[] => decodePem(readFileSync(new URL(`go-spiffe/svid_x509svid_testdata_${name}.pem`, fixtures), "utf8"), "CERTIFICATE");
+  const chainOf = (name: string): Uint8Array[] =>
+    decodePem(readFileSync(new URL(`go-spiffe/svid_x509svid_testdata_${name}.pem`, fixtures), "utf8"), "CERTIFICATE");
   const idOf = (name: string): string => {
     const leaf = readCertificate(chainOf(name)[0]!);
     if (typeof leaf === "string") return leaf;
@@ -78,15 +82,29 @@ describe("go-spiffe's certificates", () => {
   ];
   for (const [name, expected] of leaves) it(`spiffeIdOfLeaf() on ${name}`, () => assert.match(idOf(name), expected));
 
-  for (const [name, reason] of [["wrong-intermediate-no-ca", /not a CA/], ["wrong-intermediate-no-key-cert-sign", /may not sign certificates/]] as const) {
+  for (const [name, reason] of [
+    ["wrong-intermediate-no-ca", /not a CA/],
+    ["wrong-intermediate-no-key-cert-sign", /may not sign certificates/],
+  ] as const) {
     it(`pathProblem() refuses ${name}`, async () => {
       const chain = chainOf(name);
-      const problem = await pathProblem({ chain: chain.slice(0, 1), roots: chain.slice(1), nowMs: Date.UTC(2021, 0, 1), requiresKeyIds: false });
+      const problem = await pathProblem({
+        chain: chain.slice(0, 1),
+        roots: chain.slice(1),
+        nowMs: Date.UTC(2021, 0, 1),
+        requiresKeyIds: false,
+      });
       assert.match(problem!, reason);
     });
   }
 
-  for (const name of ["svid_x509svid_testdata_corrupt-cert.pem", "svid_x509svid_testdata_not-pem", "bundle_x509bundle_testdata_corrupted.pem", "bundle_x509bundle_testdata_empty.pem", "bundle_x509bundle_testdata_not-pem.pem"]) {
+  for (const name of [
+    "svid_x509svid_testdata_corrupt-cert.pem",
+    "svid_x509svid_testdata_not-pem",
+    "bundle_x509bundle_testdata_corrupted.pem",
+    "bundle_x509bundle_testdata_empty.pem",
+    "bundle_x509bundle_testdata_not-pem.pem",
+  ]) {
     it(`decodePem() or readCertificate() refuses ${name}`, () => {
       const text = readFileSync(new URL(`go-spiffe/${name}`, fixtures), "utf8");
       assert.throws(() => {
@@ -99,7 +117,13 @@ describe("go-spiffe's certificates", () => {
   }
 
   it("readCertificate() refuses roots of version 1, which cannot say that they are a CA", () => {
-    const found = decodePem(readFileSync(new URL("go-spiffe/bundle_x509bundle_testdata_certs.pem", fixtures), "utf8"), "CERTIFICATE");
-    assert.deepEqual(found.map(readCertificate), ["malformed certificate: not version 3", "malformed certificate: not version 3"]);
+    const found = decodePem(
+      readFileSync(new URL("go-spiffe/bundle_x509bundle_testdata_certs.pem", fixtures), "utf8"),
+      "CERTIFICATE",
+    );
+    assert.deepEqual(found.map(readCertificate), [
+      "malformed certificate: not version 3",
+      "malformed certificate: not version 3",
+    ]);
   });
 });

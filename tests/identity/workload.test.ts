@@ -3,7 +3,13 @@ import { before, describe, it } from "node:test";
 import { MeshError } from "../../src/errors.ts";
 import type { Authority } from "../../src/identity/authority.ts";
 import { meshId } from "../../src/identity/spiffe-id.ts";
-import { issuedWorkload, workloadState, type IssuedWorkloadOptions, type WorkloadCertificate, type WorkloadState } from "../../src/identity/workload.ts";
+import {
+  issuedWorkload,
+  workloadState,
+  type IssuedWorkloadOptions,
+  type WorkloadCertificate,
+  type WorkloadState,
+} from "../../src/identity/workload.ts";
 import { seededRandom } from "../../src/random.ts";
 import { ManualClock } from "./manual-clock.ts";
 import { makeAuthority, serverIdentity } from "./support.ts";
@@ -23,7 +29,9 @@ class Rig {
   authority!: Authority;
   #busy = 0;
 
-  static async start(options: { random?: () => number; ttlMs?: number; request?: IssuedWorkloadOptions["request"] } = {}): Promise<Rig> {
+  static async start(
+    options: { random?: () => number; ttlMs?: number; request?: IssuedWorkloadOptions["request"] } = {},
+  ): Promise<Rig> {
     const rig = new Rig();
     rig.ttlMs = options.ttlMs ?? hourMs;
     rig.authority = await makeAuthority("mesh.local", rig.clock);
@@ -57,7 +65,7 @@ class Rig {
   /** Key generation and verification run on the platform's threads, so they take turns of the real event loop. */
   async #settled(): Promise<void> {
     const known = [this.requests.length, this.changes.length, this.failures.length].join();
-    for (let quiet = 0, last = known; quiet < 8; ) {
+    for (let quiet = 0, last = known; quiet < 8;) {
       await new Promise((resolve) => setTimeout(resolve, 2));
       const now = [this.requests.length, this.changes.length, this.failures.length, this.clock.pending].join();
       quiet = now === last && this.#busy === 0 && this.clock.pending > 0 ? quiet + 1 : 0;
@@ -124,7 +132,7 @@ describe("issuedWorkload()", () => {
     rig.isCaAway = true;
     await rig.advance(hourMs * 1.1);
     assert.match(rig.failures.at(-1)!, /the certificate has expired/);
-    const minutes = hourMs * 0.5 / 60_000;
+    const minutes = (hourMs * 0.5) / 60_000;
     assert.ok(rig.requests.length < minutes + 20, `${rig.requests.length} requests`);
     rig.isCaAway = false;
     await rig.advance(120_000);
@@ -143,7 +151,10 @@ describe("issuedWorkload()", () => {
   });
 
   it("issuedWorkload() fails if the first certificate cannot be had, with the reason", async () => {
-    await assert.rejects(Rig.start({ request: () => Promise.reject(new MeshError("ERR_TOKEN_REFUSED", "used before")) }), /used before/);
+    await assert.rejects(
+      Rig.start({ request: () => Promise.reject(new MeshError("ERR_TOKEN_REFUSED", "used before")) }),
+      /used before/,
+    );
   });
 
   it("issuedWorkload() does not take a certificate over another key, or of another workload", async () => {
@@ -155,14 +166,21 @@ describe("issuedWorkload()", () => {
     );
     const billing = meshId("mesh.local", "default", "billing");
     await assert.rejects(
-      Rig.start({ request: async (csr) => ({ chainPem: (await authority.issue(csr, billing, { ttlMs: hourMs })).chainPem, rootsPem: authority.rootsPem }) }),
+      Rig.start({
+        request: async (csr) => ({
+          chainPem: (await authority.issue(csr, billing, { ttlMs: hourMs })).chainPem,
+          rootsPem: authority.rootsPem,
+        }),
+      }),
       /for .*billing, not for .*orders/,
     );
   });
 
   it("a listener that throws does not keep the others from the new certificate", async () => {
     const rig = await Rig.start();
-    rig.workload.onChange(() => { throw new Error("broken listener"); });
+    rig.workload.onChange(() => {
+      throw new Error("broken listener");
+    });
     const seen: number[] = [];
     const stop = rig.workload.onChange(({ generation }) => seen.push(generation));
     await rig.advance(hourMs * 0.55);
@@ -187,16 +205,25 @@ describe("issuedWorkload()", () => {
 
 describe("workloadState()", () => {
   let authority: Authority;
-  before(async () => { authority = await makeAuthority(); });
+  before(async () => {
+    authority = await makeAuthority();
+  });
 
   it("workloadState() refuses material that does not belong together", async () => {
     const [a, b] = [await serverIdentity(authority, orders), await serverIdentity(authority, orders)];
     const foreign = await makeAuthority();
-    const state = (chainPem: string, privateKeyPem: string, rootsPem: readonly string[], nowMs = Date.now()) => workloadState({ chainPem, privateKeyPem, rootsPem }, nowMs, 1);
+    const state = (chainPem: string, privateKeyPem: string, rootsPem: readonly string[], nowMs = Date.now()) =>
+      workloadState({ chainPem, privateKeyPem, rootsPem }, nowMs, 1);
     assert.equal((await state(a.certificateChainPem, a.privateKeyPem, authority.rootsPem)).spiffeId.text, orders.text);
     await assert.rejects(state(a.certificateChainPem, b.privateKeyPem, authority.rootsPem), /private key is not/);
-    await assert.rejects(state(a.certificateChainPem, a.privateKeyPem, foreign.rootsPem), /signature does not verify|issuer is not known/);
-    await assert.rejects(state(a.certificateChainPem, a.privateKeyPem, authority.rootsPem, Date.now() + 2 * hourMs), /expired/);
+    await assert.rejects(
+      state(a.certificateChainPem, a.privateKeyPem, foreign.rootsPem),
+      /signature does not verify|issuer is not known/,
+    );
+    await assert.rejects(
+      state(a.certificateChainPem, a.privateKeyPem, authority.rootsPem, Date.now() + 2 * hourMs),
+      /expired/,
+    );
     await assert.rejects(state("", a.privateKeyPem, authority.rootsPem), /no CERTIFICATE block/);
     await assert.rejects(state(a.certificateChainPem.slice(0, -30), a.privateKeyPem, authority.rootsPem), /damaged/);
     await assert.rejects(state(authority.rootsPem[0]!, a.privateKeyPem, authority.rootsPem), MeshError);
