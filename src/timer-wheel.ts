@@ -2,7 +2,7 @@
  * Deadlines of thousands of requests on one timer: arming and calling off are two pointer writes, and the wheel only turns
  * while something hangs on it.
  */
-import type { Clock } from "./clock.ts";
+import type { Clock, Timer } from "./clock.ts";
 
 /** Something that rings unless it is called off. Subclass it and keep one per request: no closure, no handle. */
 export abstract class Alarm {
@@ -13,6 +13,38 @@ export abstract class Alarm {
   previous: Alarm | null = null;
 
   abstract ring(nowMs: number): void;
+}
+
+/** Where alarms are set; a `TimerWheel` is one. */
+export interface Alarms {
+  set(alarm: Alarm, dueMs: number): void;
+  cancel(alarm: Alarm): void;
+}
+
+/**
+ * One timer per alarm: for platforms where a timer belongs to the request that made it and dies with it (workerd), so that
+ * nothing may hang on another request's.
+ */
+export function timerPerAlarm(clock: Clock): Alarms {
+  const timers = new WeakMap<Alarm, Timer>();
+  const cancel = (alarm: Alarm): void => {
+    timers.get(alarm)?.cancel();
+    timers.delete(alarm);
+  };
+  return {
+    set(alarm, dueMs) {
+      cancel(alarm);
+      alarm.dueMs = dueMs;
+      timers.set(
+        alarm,
+        clock.after(dueMs - clock.nowMs(), () => {
+          timers.delete(alarm);
+          alarm.ring(clock.nowMs());
+        }),
+      );
+    },
+    cancel,
+  };
 }
 
 /** The head of a slot's ring; it never rings. */
@@ -91,7 +123,7 @@ export class TimerWheel {
   #ringSlot(slot: Slot, nowMs: number): void {
     // Taken out first: an alarm that rings may set or cancel any other, its neighbour included.
     const due = this.#due;
-    for (let alarm = slot.next!; alarm !== slot; ) {
+    for (let alarm = slot.next!; alarm !== slot;) {
       const next = alarm.next!;
       if (alarm.dueMs <= nowMs) {
         unlink(alarm);

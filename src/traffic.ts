@@ -52,5 +52,15 @@ export function createTraffic(options: TrafficOptions): Traffic {
     },
   });
   const fleet = new FleetBreaker({ clock, breakers, directory, store: votes, voter, callers });
-  return { clock, random, events, wheel: new TimerWheel(clock), directory, breakers, fleet, classifyStatus, classifyError };
+  return {
+    clock,
+    random,
+    events,
+    wheel: new TimerWheel(clock),
+    directory,
+    breakers,
+    fleet,
+    classifyStatus,
+    classifyError,
+  };
 }

@@ -54,9 +54,13 @@ function unavailable(cluster: Cluster, nowMs: number): MeshError {
     });
   }
   const isByQuorum = choice.ejected.every((endpoint) => endpoint.breaker.source === "quorum");
-  return new MeshError("ERR_CIRCUIT_OPEN", `${choice.ejected.length} of ${endpoints.length} endpoints of ${service} are ejected, none is left`, {
-    flag: isByQuorum ? "BQ" : "BO",
-    advice: `See who opened them with "fetchmesh endpoints ${service}"; "fetchmesh breaker reset ${service}" takes an operator's word back`,
-    retryAfterMs: Number.isFinite(choice.nextProbeMs) ? Math.max(1_000, choice.nextProbeMs - nowMs) : 1_000,
-  });
+  return new MeshError(
+    "ERR_CIRCUIT_OPEN",
+    `${choice.ejected.length} of ${endpoints.length} endpoints of ${service} are ejected, none is left`,
+    {
+      flag: isByQuorum ? "BQ" : "BO",
+      advice: `See who opened them with "fetchmesh endpoints ${service}"; "fetchmesh breaker reset ${service}" takes an operator's word back`,
+      retryAfterMs: Number.isFinite(choice.nextProbeMs) ? Math.max(1_000, choice.nextProbeMs - nowMs) : 1_000,
+    },
+  );
 }

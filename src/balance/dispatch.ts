@@ -14,7 +14,13 @@ export interface DispatchBook {
   readonly clock: Clock;
   readonly events: Events;
   readonly breakers: {
-    report(cluster: Cluster, endpoint: EndpointState, generation: number, outcome: Outcome, config: BreakerConfig): void;
+    report(
+      cluster: Cluster,
+      endpoint: EndpointState,
+      generation: number,
+      outcome: Outcome,
+      config: BreakerConfig,
+    ): void;
   };
   readonly classifyStatus: (status: number) => Outcome;
   readonly classifyError: (error: MeshError) => Outcome;

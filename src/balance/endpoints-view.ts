@@ -15,7 +15,11 @@ export interface EndpointView {
 }
 
 export interface EndpointsView {
-  readonly services: readonly { readonly service: string; readonly namespace: string; readonly endpoints: readonly EndpointView[] }[];
+  readonly services: readonly {
+    readonly service: string;
+    readonly namespace: string;
+    readonly endpoints: readonly EndpointView[];
+  }[];
 }
 
 /** Sorted by namespace and name, so that two looks can be compared. Built when asked for, never kept. */

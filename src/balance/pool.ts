@@ -20,7 +20,9 @@ export interface Choice {
 export function partition(endpoints: readonly EndpointState[], maxEjectedRatio: number): Choice {
   const serving = endpoints.filter((endpoint) => endpoint.record.weight > 0);
   const forced = serving.filter((endpoint) => isForcedOpen(endpoint.breaker));
-  const suspects = serving.filter((endpoint) => endpoint.breaker.current.kind !== "closed" && !isForcedOpen(endpoint.breaker));
+  const suspects = serving.filter(
+    (endpoint) => endpoint.breaker.current.kind !== "closed" && !isForcedOpen(endpoint.breaker),
+  );
 
   // A percentage times a count must not lose its last integer to binary fractions.
   const share = Math.floor(serving.length * maxEjectedRatio + 1e-9);

@@ -118,6 +118,7 @@ function percentOf(percent: number | undefined): number | undefined {
 }
 
 function deepFreeze<T extends object>(value: T): T {
-  for (const part of Object.values(value)) if (typeof part === "object" && part !== null && !(part instanceof Set)) deepFreeze(part as object);
+  for (const part of Object.values(value))
+    if (typeof part === "object" && part !== null && !(part instanceof Set)) deepFreeze(part as object);
   return Object.freeze(value);
 }

@@ -86,7 +86,12 @@ export function succeeded(state: BreakerState, config: BreakerConfig, nowMs: num
 }
 
 /** The opposite of `succeeded`; opens when the evidence suffices. */
-export function failed(state: BreakerState, config: BreakerConfig, nowMs: number, random: Random): BreakerChange | null {
+export function failed(
+  state: BreakerState,
+  config: BreakerConfig,
+  nowMs: number,
+  random: Random,
+): BreakerChange | null {
   switch (state.current.kind) {
     case "open":
       return null;
@@ -138,7 +143,8 @@ export function openByQuorum(state: BreakerState, untilMs: number, nowMs: number
 /** The votes changed: a quorum opening lasts as long as they do. A time already past makes the next request a probe. */
 export function retimeQuorum(state: BreakerState, untilMs: number): void {
   const { current } = state;
-  if (current.kind === "open" && current.source === "quorum") state.current = { kind: "open", untilMs, source: "quorum" };
+  if (current.kind === "open" && current.source === "quorum")
+    state.current = { kind: "open", untilMs, source: "quorum" };
 }
 
 export function forceOpen(state: BreakerState, untilMs: number, nowMs: number): BreakerChange | null {

@@ -2,11 +2,11 @@
 import type { Clock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
 import type { Exchange, Finisher, Layer, Routed } from "../exchange.ts";
-import { Alarm, type TimerWheel } from "../timer-wheel.ts";
+import { Alarm, type Alarms } from "../timer-wheel.ts";
 
 export interface DeadlineDeps {
   readonly clock: Clock;
-  readonly wheel: TimerWheel;
+  readonly wheel: Alarms;
 }
 
 /** Milliseconds the caller still waits. Envoy's name; read from whoever called us and set for whoever we call. */
@@ -39,11 +39,11 @@ export function deadline<X extends Routed>(deps: DeadlineDeps): Layer<X> {
 }
 
 class RequestAlarm extends Alarm implements Finisher {
-  readonly #wheel: TimerWheel;
+  readonly #wheel: Alarms;
   readonly #exchange: Exchange;
   readonly #coversBody: boolean;
 
-  constructor(wheel: TimerWheel, exchange: Exchange, coversBody: boolean) {
+  constructor(wheel: Alarms, exchange: Exchange, coversBody: boolean) {
     super();
     this.#wheel = wheel;
     this.#exchange = exchange;
@@ -57,10 +57,17 @@ class RequestAlarm extends Alarm implements Finisher {
     const { requestMs } = x.route!.rule.timeouts;
     const waitedMs = Math.round(x.deadlineMs - x.startedAtMs);
     x.abort(
-      new MeshError("ERR_DEADLINE_EXCEEDED", `${x.cluster!.service} took longer than the ${waitedMs} ms this request has`, {
-        sent: "body",
-        advice: requestMs === waitedMs ? "Raise timeouts.request of the rule or policy, or find out what is slow" : "The caller allowed no more time",
-      }),
+      new MeshError(
+        "ERR_DEADLINE_EXCEEDED",
+        `${x.cluster!.service} took longer than the ${waitedMs} ms this request has`,
+        {
+          sent: "body",
+          advice:
+            requestMs === waitedMs
+              ? "Raise timeouts.request of the rule or policy, or find out what is slow"
+              : "The caller allowed no more time",
+        },
+      ),
     );
   }
 
@@ -91,11 +98,11 @@ export function attemptTimeout<X extends Routed>(deps: DeadlineDeps): Layer<X> {
 }
 
 class AttemptAlarm extends Alarm implements Finisher {
-  readonly #wheel: TimerWheel;
+  readonly #wheel: Alarms;
   readonly #exchange: Exchange;
   readonly #allowedMs: number;
 
-  constructor(wheel: TimerWheel, exchange: Exchange, allowedMs: number) {
+  constructor(wheel: Alarms, exchange: Exchange, allowedMs: number) {
     super();
     this.#wheel = wheel;
     this.#exchange = exchange;
@@ -108,11 +115,15 @@ class AttemptAlarm extends Alarm implements Finisher {
     if (x.status === 101 || interrupt === null) return;
     x.interrupt = null;
     interrupt(
-      new MeshError("ERR_DEADLINE_EXCEEDED", `An attempt at ${x.cluster!.service} took longer than ${this.#allowedMs} ms`, {
-        // Nobody knows how far the endpoint got: only what may be done twice is repeated.
-        sent: "body",
-        advice: "Raise timeouts.backendRequest of the rule or policy, or find out what is slow",
-      }),
+      new MeshError(
+        "ERR_DEADLINE_EXCEEDED",
+        `An attempt at ${x.cluster!.service} took longer than ${this.#allowedMs} ms`,
+        {
+          // Nobody knows how far the endpoint got: only what may be done twice is repeated.
+          sent: "body",
+          advice: "Raise timeouts.backendRequest of the rule or policy, or find out what is slow",
+        },
+      ),
     );
   }
 

@@ -169,7 +169,13 @@ export class FleetBreaker implements BreakerListener {
   /** Our own vote tells us nothing new; one without an honest end could be repeated by anybody at any time. */
   #isCredible({ voter, expiresAtMs }: BreakerVote): boolean {
     const leftMs = expiresAtMs - this.#deps.clock.epochMs();
-    return voter !== this.#deps.voter && voter.length > 0 && voter.length <= 256 && leftMs > 0 && leftMs <= maxHearsayMs + clockSkewMs;
+    return (
+      voter !== this.#deps.voter &&
+      voter.length > 0 &&
+      voter.length <= 256 &&
+      leftMs > 0 &&
+      leftMs <= maxHearsayMs + clockSkewMs
+    );
   }
 }
 

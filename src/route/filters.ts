@@ -13,13 +13,17 @@ export interface HeaderFilter {
 }
 
 /** The modifiers of one type as one filter; `null` if there is nothing to do. */
-export function compileHeaderFilter(filters: readonly HttpRouteFilter[] | undefined, type: ModifierType): HeaderFilter | null {
+export function compileHeaderFilter(
+  filters: readonly HttpRouteFilter[] | undefined,
+  type: ModifierType,
+): HeaderFilter | null {
   const remove: string[] = [];
   const set: string[] = [];
   const add: string[] = [];
   for (const filter of filters ?? []) {
     if (filter.type !== type) continue;
-    const modifier = filter.type === "RequestHeaderModifier" ? filter.requestHeaderModifier : filter.responseHeaderModifier;
+    const modifier =
+      filter.type === "RequestHeaderModifier" ? filter.requestHeaderModifier : filter.responseHeaderModifier;
     for (const name of modifier.remove ?? []) remove.push(name.toLowerCase());
     for (const { name, value } of modifier.set ?? []) set.push(name, value);
     for (const { name, value } of modifier.add ?? []) add.push(name, value);

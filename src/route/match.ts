@@ -32,7 +32,7 @@ export function satisfies(condition: Condition, head: RequestHead): boolean {
 
 /** The first value of a query parameter, decoded as a form is; `null` if absent. Equals `URLSearchParams.get`, without building one. */
 export function queryValue(query: string, name: string): string | null {
-  for (let from = 0; from <= query.length; ) {
+  for (let from = 0; from <= query.length;) {
     const ampersand = query.indexOf("&", from);
     const to = ampersand < 0 ? query.length : ampersand;
     if (to > from) {

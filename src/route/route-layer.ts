@@ -67,7 +67,11 @@ export function route(deps: RouteDeps): Layer<Identified, Routed> {
     if (decision === null) throw noBackend(rule.name, "it has no backend with a weight above 0");
     const backend = decision.backend.service;
     const cluster = backend === null ? null : clusterOf(backend, snapshot);
-    if (cluster === null) throw noBackend(rule.name, backend === null ? "the backend chosen is not a Service" : `nothing is called ${backend}`);
+    if (cluster === null)
+      throw noBackend(
+        rule.name,
+        backend === null ? "the backend chosen is not a Service" : `nothing is called ${backend}`,
+      );
     x.cluster = cluster;
     x.route = decision;
   };
@@ -89,9 +93,13 @@ function unknownService(authority: string, name: ServiceName | null): MeshError 
     });
   }
   const inNamespace = name.namespace === "default" ? "" : ` --namespace ${name.namespace}`;
-  return new MeshError("ERR_SERVICE_UNKNOWN", `No service is called "${name.name}" in namespace "${name.namespace}" (asked for as "${authority}")`, {
-    advice: `To allow "${authority}", apply a Service document named ${name.name} in namespace ${name.namespace}, or start a sidecar with --service ${name.name}${inNamespace}`,
-  });
+  return new MeshError(
+    "ERR_SERVICE_UNKNOWN",
+    `No service is called "${name.name}" in namespace "${name.namespace}" (asked for as "${authority}")`,
+    {
+      advice: `To allow "${authority}", apply a Service document named ${name.name} in namespace ${name.namespace}, or start a sidecar with --service ${name.name}${inNamespace}`,
+    },
+  );
 }
 
 function unknownPort(name: ServiceName, ports: readonly number[]): MeshError {
@@ -101,9 +109,13 @@ function unknownPort(name: ServiceName, ports: readonly number[]): MeshError {
 }
 
 function noRule(x: Exchange, name: ServiceName): MeshError {
-  return new MeshError("ERR_ROUTE_NOT_FOUND", `Routes are attached to ${name.name}, and none of their rules matches ${x.head.method} ${x.head.path}`, {
-    advice: `Add a rule to an HTTPRoute of ${name.name}; one without matches takes everything that is left`,
-  });
+  return new MeshError(
+    "ERR_ROUTE_NOT_FOUND",
+    `Routes are attached to ${name.name}, and none of their rules matches ${x.head.method} ${x.head.path}`,
+    {
+      advice: `Add a rule to an HTTPRoute of ${name.name}; one without matches takes everything that is left`,
+    },
+  );
 }
 
 function noBackend(route: string, why: string): MeshError {

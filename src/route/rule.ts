@@ -51,7 +51,8 @@ function compileBackend(ref: HttpBackendRef, routeNamespace: string, parent: Rou
   const namespace = ref.namespace ?? routeNamespace;
   const service = `${namespace}/${ref.name}`;
   // Validation lets only Services through; a document that came another way loses its share, not its neighbours'.
-  const isService = (ref.kind ?? "Service") === "Service" && (ref.group === undefined || ref.group === "" || ref.group === "core");
+  const isService =
+    (ref.kind ?? "Service") === "Service" && (ref.group === undefined || ref.group === "" || ref.group === "core");
   return Object.freeze({
     service: isService ? service : null,
     weight: ref.weight ?? 1,

@@ -36,7 +36,8 @@ export function compileRoutes(routes: readonly HttpRoute[], parent: RouteParent)
   const any = portTable(everywhere);
   const byPort = new Map<number, PortTable | null>();
   for (const { port } of entries) {
-    if (port !== null && !byPort.has(port)) byPort.set(port, portTable(entries.filter((entry) => entry.port === null || entry.port === port)));
+    if (port !== null && !byPort.has(port))
+      byPort.set(port, portTable(entries.filter((entry) => entry.port === null || entry.port === port)));
   }
   const tableOf = (port: number): PortTable | null => byPort.get(port) ?? any;
   return {
@@ -107,7 +108,9 @@ function below(node: PathNode, head: RequestHead, at: number): Candidate | null 
 
 function entriesOf(route: HttpRoute, parent: RouteParent): Entry[] {
   const { metadata, spec } = route;
-  const refs = spec.parentRefs.filter((ref) => ref.name === parent.name && (ref.namespace ?? metadata.namespace) === parent.namespace);
+  const refs = spec.parentRefs.filter(
+    (ref) => ref.name === parent.name && (ref.namespace ?? metadata.namespace) === parent.namespace,
+  );
   // One reference without a port covers them all.
   const ports = refs.some((ref) => ref.port === undefined) ? [null] : [...new Set(refs.map((ref) => ref.port!))];
   const entries: Entry[] = [];
