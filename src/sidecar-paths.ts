@@ -6,14 +6,14 @@ import type { Accepted, Handler } from "./exchange.ts";
 import { localPeer } from "./identity/identify.ts";
 import type { Peer } from "./identity/peer.ts";
 import { meshId } from "./identity/spiffe-id.ts";
-import { peerVerifier } from "./identity/svid.ts";
-import type { WorkloadCertificate, WorkloadState } from "./identity/workload.ts";
+import type { WorkloadCertificate } from "./identity/workload.ts";
 import { inbound } from "./inbound.ts";
 import { defectLine } from "./rescue.ts";
 import type { Events } from "./observe/events.ts";
 import { randomIds } from "./observe/ids.ts";
 import type { Log } from "./observe/log.ts";
 import { outbound } from "./outbound.ts";
+import { peerDials } from "./peer-dial.ts";
 import { backendDefaults } from "./policy/backend-config.ts";
 import { createBreaker } from "./policy/breaker.ts";
 import { LimitState } from "./policy/limit.ts";
@@ -67,7 +67,7 @@ export function assemblePaths(config: SidecarConfig, deps: PathsDeps): Paths {
   return {
     traffic,
     self,
-    outbound: outbound({ ...common, send: sendOverWire({ pool, clock, dial: peerDials(config, workload) }) }),
+    outbound: outbound({ ...common, send: sendOverWire({ pool, clock, dial: peerDials(clock, workload) }) }),
     inbound: inbound({ ...common, acceptsUnidentified: config.mtls !== "strict", application: applicationOf(config), send: sendOverWire({ pool, clock, dial: applicationDial(config) }) }),
     close: () => pool.close(),
   };
@@ -84,35 +84,6 @@ function selfOf(config: SidecarConfig, workload: () => WorkloadCertificate | nul
       made = localPeer(state.spiffeId, state.certificateHash);
     }
     return made;
-  };
-}
-
-/**
- * How each endpoint is dialled. The expected identity is part of the key, and so is the certificate's generation: a
- * connection made as somebody we are no longer is not used for a new request.
- */
-function peerDials(config: SidecarConfig, workload: () => WorkloadCertificate | null): (endpoint: EndpointState) => Dial {
-  const dials = new WeakMap<EndpointState, { readonly dial: Dial; readonly record: EndpointState["record"]; readonly state: WorkloadState | null }>();
-  return (endpoint) => {
-    const { record } = endpoint;
-    const state = record.identity === null ? null : (workload()?.current ?? null);
-    const known = dials.get(endpoint);
-    if (known !== undefined && known.record === record && known.state === state) return known.dial;
-    const dial = makeDial(config, endpoint, state);
-    dials.set(endpoint, { dial, record, state });
-    return dial;
-  };
-}
-
-function makeDial(config: SidecarConfig, { record }: EndpointState, state: WorkloadState | null): Dial {
-  const { host, port, identity } = record;
-  const connect: ConnectOptions = { host, port };
-  if (identity === null) return { key: `plain ${record.address}`, connect };
-  if (state === null) return { key: `refused ${record.address}`, connect: { ...connect, tls: { trust: { rootsPem: [] } } } };
-  const verifyPeer = peerVerifier(state.spiffeId.trustDomain, identity, () => config.clock.epochMs());
-  return {
-    key: `${identity} ${record.address} ${state.generation}`,
-    connect: { ...connect, tls: { identity: state.identity, trust: state.trust, verifyPeer, alpn: ["http/1.1"] } },
   };
 }
 

@@ -6,9 +6,9 @@ import { announce, followRegistry, type Announcement } from "./control/registry.
 import { verifySnapshot } from "./control/signature.ts";
 import type { Snapshot } from "./control/snapshot.ts";
 import type { InstanceRecord, Store, StoredSnapshot } from "./control/store.ts";
-import { meshId } from "./identity/spiffe-id.ts";
 import type { WorkloadCertificate } from "./identity/workload.ts";
 import type { Events } from "./observe/events.ts";
+import { withProvableIdentity } from "./peer-dial.ts";
 import type { Files } from "./runtime/files.ts";
 import type { SidecarConfig } from "./sidecar-options.ts";
 import type { Traffic } from "./traffic.ts";
@@ -63,7 +63,7 @@ export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
     clock,
     random,
     onInstances(found) {
-      instances = found.map((record) => withProvableIdentity(record, workload));
+      instances = found.map((record) => withProvableIdentity(record, workload?.current.spiffeId.trustDomain ?? null));
       update();
     },
   });
@@ -106,15 +106,6 @@ export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
       registryFollower.close();
     },
   };
-}
-
-/**
- * The registry says where instances are, never who: an entry could be forged by whoever writes to the store. The identity an
- * endpoint must prove follows from the name of the service that was called.
- */
-function withProvableIdentity(record: InstanceRecord, workload: WorkloadCertificate | null): InstanceRecord {
-  const spiffeId = workload === null ? "" : meshId(workload.current.spiffeId.trustDomain, record.namespace, record.service).text;
-  return record.spiffeId === spiffeId ? record : { ...record, spiffeId };
 }
 
 function lastKnownGood(files: Files, path: string): LastKnownGood {

@@ -1,0 +1,48 @@
+/**
+ * How an endpoint is dialled: as whom, and who it must prove to be. The expected identity is part of the key, and so is the
+ * certificate's generation: a connection made as somebody we are no longer is not used for a new request.
+ */
+import type { EndpointState } from "./balance/endpoint.ts";
+import type { Clock } from "./clock.ts";
+import type { InstanceRecord } from "./control/store.ts";
+import { meshId } from "./identity/spiffe-id.ts";
+import { peerVerifier } from "./identity/svid.ts";
+import type { WorkloadCertificate, WorkloadState } from "./identity/workload.ts";
+import type { ConnectOptions } from "./runtime/contract.ts";
+import type { Dial } from "./wire/pool-options.ts";
+
+/** Made once per endpoint and certificate, not per request. */
+export function peerDials(clock: Clock, workload: () => WorkloadCertificate | null): (endpoint: EndpointState) => Dial {
+  const dials = new WeakMap<EndpointState, { readonly dial: Dial; readonly record: EndpointState["record"]; readonly state: WorkloadState | null }>();
+  return (endpoint) => {
+    const { record } = endpoint;
+    const state = record.identity === null ? null : (workload()?.current ?? null);
+    const known = dials.get(endpoint);
+    if (known !== undefined && known.record === record && known.state === state) return known.dial;
+    const dial = makeDial(clock, endpoint, state);
+    dials.set(endpoint, { dial, record, state });
+    return dial;
+  };
+}
+
+function makeDial(clock: Clock, { record }: EndpointState, state: WorkloadState | null): Dial {
+  const { host, port, identity } = record;
+  const connect: ConnectOptions = { host, port };
+  if (identity === null) return { key: `plain ${record.address}`, connect };
+  // An endpoint that must prove who it is, and nobody to believe: a handshake that trusts no root fails, and says why.
+  if (state === null) return { key: `untrusted ${record.address}`, connect: { ...connect, tls: { trust: { rootsPem: [] } } } };
+  const verifyPeer = peerVerifier(state.spiffeId.trustDomain, identity, () => clock.epochMs());
+  return {
+    key: `${identity} ${record.address} ${state.generation}`,
+    connect: { ...connect, tls: { identity: state.identity, trust: state.trust, verifyPeer, alpn: ["http/1.1"] } },
+  };
+}
+
+/**
+ * The registry says where instances are, never who: an entry could be forged by whoever writes to the store. The identity an
+ * endpoint must prove follows from the name of the service that was called. `trustDomain` is null in a mesh without mTLS.
+ */
+export function withProvableIdentity(record: InstanceRecord, trustDomain: string | null): InstanceRecord {
+  const spiffeId = trustDomain === null ? "" : meshId(trustDomain, record.namespace, record.service).text;
+  return record.spiffeId === spiffeId ? record : { ...record, spiffeId };
+}
