@@ -3,8 +3,9 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
-import { authorityDirectory } from "./authority-directory.ts";
-import { contextPaths, fingerprintOf } from "./context.ts";
+import { rootFingerprint } from "../identity/fingerprint.ts";
+import { currentRuntime } from "../runtime/current.ts";
+import { contextPaths } from "./context.ts";
 import type { Output } from "./output.ts";
 import type { Settings } from "./settings.ts";
 import { UsageError } from "./usage-error.ts";
@@ -27,7 +28,12 @@ async function init(settings: Settings, output: Output): Promise<number> {
   }
   const { loadAuthority } = await import("../identity/authority-files.ts");
   const options = { mesh: settings.need("mesh"), trustDomain: settings.need("trust-domain"), clock: systemClock };
-  const authority = await loadAuthority(authorityDirectory(paths.ca), options);
+  const { files } = currentRuntime();
+  const inCa = {
+    read: (name: string) => files.readText(join(paths.ca, name)),
+    write: (name: string, text: string) => files.writeAtomic(join(paths.ca, name), text, 0o600),
+  };
+  const authority = await loadAuthority(inCa, options);
   const pem = authority.rootsPem.join("");
   mkdirSync(settings.need("dir"), { recursive: true });
   writeFileSync(paths.root, pem);
@@ -47,6 +53,6 @@ function readRoot(settings: Settings): string {
 }
 
 async function show(pem: string, output: Output): Promise<number> {
-  await output.result({ root: pem, fingerprint: `sha256:${fingerprintOf(pem)}` }, () => pem.trimEnd());
+  await output.result({ root: pem, fingerprint: rootFingerprint(pem) }, () => pem.trimEnd());
   return 0;
 }

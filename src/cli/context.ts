@@ -1,9 +1,8 @@
 /** The context: a directory that says where the mesh is and who I am there, as a kubeconfig does. */
-import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { MeshError } from "../errors.ts";
+import { rootFingerprint } from "../identity/fingerprint.ts";
 import type { Settings } from "./settings.ts";
 
 /** `context.json` */
@@ -11,13 +10,8 @@ export interface ContextFacts {
   readonly control: string;
   readonly mesh: string;
   readonly trustDomain: string;
-  /** Lower-case hex SHA-256 of the root certificate's DER. */
+  /** "sha256:<hex>" of the root certificate. */
   readonly rootFingerprint: string;
-}
-
-export interface Context extends ContextFacts {
-  readonly rootPem: string;
-  readonly operatorToken: string;
 }
 
 /** What an operator verb needs to reach the control plane. */
@@ -50,11 +44,11 @@ export function readContextFacts(dir: string): ContextFacts | null {
   if (!existsSync(path)) return null;
   try {
     const facts = JSON.parse(readFileSync(path, "utf8")) as Partial<ContextFacts>;
-    const { control, mesh, trustDomain, rootFingerprint } = facts;
+    const { control, mesh, trustDomain, rootFingerprint: fingerprint } = facts;
     if (typeof control !== "string" || typeof mesh !== "string" || typeof trustDomain !== "string") {
       throw new Error('"control", "mesh" and "trustDomain" must be texts');
     }
-    return { control, mesh, trustDomain, rootFingerprint: rootFingerprint ?? "" };
+    return { control, mesh, trustDomain, rootFingerprint: fingerprint ?? "" };
   } catch (error) {
     throw new MeshError("ERR_OPTION_INVALID", `The context "${path}" cannot be read`, { cause: error, advice });
   }
@@ -86,32 +80,20 @@ export function controlAccess(settings: Settings): ControlAccess {
   return { control, rootPem, operatorToken };
 }
 
-/** Writes the context, the token readable by its owner alone. Each file appears whole or not at all. */
-export function writeContext(dir: string, context: Context): void {
-  const paths = contextPaths(dir);
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  writeWhole(paths.root, context.rootPem, 0o644);
-  writeWhole(paths.operatorToken, `${context.operatorToken}\n`, 0o600);
-  const { control, mesh, trustDomain, rootFingerprint } = context;
-  // Last: whoever sees it finds the others.
-  writeWhole(paths.facts, `${JSON.stringify({ control, mesh, trustDomain, rootFingerprint }, null, 2)}\n`, 0o644);
-}
-
-/** Lower-case hex SHA-256 of the first certificate's DER. */
-export function fingerprintOf(pem: string): string {
-  const [, base64 = ""] = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/.exec(pem) ?? [];
-  return createHash("sha256").update(Buffer.from(base64, "base64")).digest("hex");
-}
-
 function checkFingerprint(rootPem: string, facts: ContextFacts, path: string): void {
-  const expected = facts.rootFingerprint
-    .replace(/^sha-?256[:-]/, "")
-    .replaceAll(":", "")
-    .toLowerCase();
-  if (expected === "" || expected === fingerprintOf(rootPem)) return;
+  if (facts.rootFingerprint === "" || facts.rootFingerprint === fingerprintOf(rootPem)) return;
   throw new MeshError("ERR_OPTION_INVALID", `"${path}" is not the root certificate that the context was made with`, {
     advice: "start `fetchmesh dev` or `fetchmesh control` again with this --dir: it writes a new context",
   });
+}
+
+/** Of what may not be a certificate at all: then it is nobody's. */
+function fingerprintOf(pem: string): string {
+  try {
+    return rootFingerprint(pem);
+  } catch {
+    return "none";
+  }
 }
 
 function readPart(path: string, what: string, flag: string): string {
@@ -123,12 +105,4 @@ function readPart(path: string, what: string, flag: string): string {
       advice: `pass ${flag}, or ${advice}`,
     });
   }
-}
-
-function writeWhole(path: string, text: string, mode: number): void {
-  const temporary = `${path}.${process.pid}`;
-  writeFileSync(temporary, text, { mode });
-  // writeFileSync's mode is cut by the umask and ignored if the file was there.
-  chmodSync(temporary, mode);
-  renameSync(temporary, path);
 }

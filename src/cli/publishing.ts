@@ -53,8 +53,9 @@ export async function showProblems(
   output: Output,
 ): Promise<void> {
   if (output.json) return output.value({ problems });
+  const inOrder = [...problems].sort((a, b) => a.file.localeCompare(b.file) || a.line - b.line || a.column - b.column);
   const texts = new Map(sources.map(({ file, text }) => [file, text]));
-  await output.message(renderProblems(problems, texts, output.errorPaint));
+  await output.message(renderProblems(inOrder, texts, output.errorPaint));
 }
 
 export async function showPublished(

@@ -16,7 +16,7 @@ export const serverLog: Log = createLog({ level: "info", clock: systemClock, wri
 
 export interface Serving {
   /** The ready line without `event`. */
-  readonly ready: Readonly<Record<string, unknown>>;
+  readonly ready: object;
   /** Finishes what is in flight, then lets go of everything. */
   readonly drain: () => Promise<void>;
 }

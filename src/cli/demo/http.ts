@@ -42,12 +42,16 @@ export function call(address: string, path: string, options: CallOptions = {}): 
         resolve({ status: incoming.statusCode ?? 0, body });
       });
     });
-    // One timer for the whole exchange: a reply that stalls in its body is as late as one that never begins.
-    const timer = setTimeout(() => outgoing.destroy(new Error(`no reply within ${timeoutMs} ms`)), timeoutMs);
     const fail = (error: Error): void => {
       clearTimeout(timer);
       reject(error);
     };
+    // One timer for the whole exchange: a reply that stalls in its body is as late as one that never begins.
+    const timer = setTimeout(() => {
+      // First: Deno emits no error for a request that is destroyed while it waits.
+      fail(new Error(`no reply within ${timeoutMs} ms`));
+      outgoing.destroy();
+    }, timeoutMs);
     outgoing.on("error", fail);
     outgoing.end();
   });
