@@ -200,16 +200,13 @@ function remoteStore(url: string, { token, controlFetch, clock, random }: MeshSo
       advice: "Give https://HOST:PORT, documents, or a store opened by the application",
     });
   }
-  const send = controlFetch ?? ((request: Request) => fetch(request));
   return httpStore({
-    url,
+    control: url,
     clock,
     random,
-    fetch(request) {
-      if (token === undefined) return send(request);
-      const headers = new Headers(request.headers);
-      headers.set("authorization", `Bearer ${token}`);
-      return send(new Request(request, { headers }));
-    },
+    fetch: controlFetch ?? ((request) => fetch(request)),
+    ...(token !== undefined && { token }),
+    // A stream of hints would belong to the one request that opened it.
+    hints: false,
   });
 }

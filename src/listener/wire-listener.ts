@@ -64,7 +64,10 @@ export async function openWireListener(options: WireListenerOptions): Promise<Wi
         limits: options.limits,
         clock,
         sweeper: options.sweeper,
-        refuse: options.refuse,
+        refuse: (error) => {
+          events.requestRefused?.(direction, error, socket.remoteAddress);
+          return options.refuse(error);
+        },
         scheme: facts.encrypted ? "https" : "http",
         ...(options.maxBodyBytes !== undefined && { maxBodyBytes: options.maxBodyBytes }),
         receive: (request, respond) => receive(request, respond, facts),
