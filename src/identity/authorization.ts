@@ -118,7 +118,9 @@ function sourceCondition(source: AuthorizationSource, action: Action): Condition
   const notNamespaces = source.notNamespaces && compilePatterns(source.notNamespaces);
   return ({ id }, _, home) => {
     if (principals !== undefined && !principals.matches(id, home)) return false;
-    if (notPrincipals?.matches(id, home) === true) return false;
+    // Who proved nothing is not thereby somebody else than those named: an ALLOW for "all but web" means known callers.
+    const isNobody = id.text === "";
+    if (notPrincipals !== undefined && (isNobody ? action === "ALLOW" : notPrincipals.matches(id, home))) return false;
     // A namespace is a namespace of our own trust domain; of a peer without one it cannot be said that it is in none of these.
     const namespace = id.trustDomain === home ? id.namespace : null;
     if (namespaces !== undefined && (namespace === null || !namespaces.matches(namespace))) return false;

@@ -22,9 +22,8 @@ export function authorize(deps: AuthorizeDeps): Layer<Identified> {
 
 /** Which policy decided is for the operator's log, so it is the cause: an answer tells nobody how to get around it. */
 function forbidden(peer: Peer, policy: string | null): MeshError {
-  const cause = new Error(
-    policy === null ? `no ALLOW policy matches ${peer.id.text}` : `policy ${policy} denies ${peer.id.text}`,
-  );
+  const who = peer.id.text === "" ? "a caller without identity" : peer.id.text;
+  const cause = new Error(policy === null ? `no ALLOW policy matches ${who}` : `policy ${policy} denies ${who}`);
   return new MeshError("ERR_PEER_FORBIDDEN", "RBAC: access denied", {
     advice: "An AuthorizationPolicy decides who may call this service; the sidecar that refused names it in its log.",
     cause,

@@ -1,6 +1,6 @@
 /**
  * SHA-256, synchronous. WebCrypto only digests asynchronously, and the identity of a connection has to be known before its
- * first byte is handled; a leaf is about ten blocks, once per connection. Secrets never pass through here.
+ * first byte is handled; a leaf is about ten blocks, once per connection. No branch and no table index depends on the data.
  *
  * @see FIPS 180-4 §6.2
  */

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import type { AuthorizationPolicy, AuthorizationRule } from "../../src/control/resource-authorization.ts";
 import type { RequestHead } from "../../src/exchange.ts";
 import { allowAuthenticated, compileAuthorization, rootNamespace } from "../../src/identity/authorization.ts";
+import { nobody } from "../../src/identity/identify.ts";
 import type { Peer } from "../../src/identity/peer.ts";
 import { requireSpiffeId } from "../../src/identity/spiffe-id.ts";
 
@@ -175,6 +176,35 @@ describe("principals", () => {
       assert.equal(allows([others], { id }), false, id);
       assert.equal(denies([others], { id }), true, id);
     }
+  });
+});
+
+describe("nobody, where plaintext is allowed", () => {
+  const asNobody = (action: "ALLOW" | "DENY", rule: AuthorizationRule) =>
+    compileAuthorization([policy({ action, rules: [rule] })], "default", "orders").decide(
+      nobody,
+      head("GET", "/"),
+      "mesh.local",
+    ).allowed;
+  const named: readonly AuthorizationRule[] = [
+    from("*"),
+    from("mesh.local/*"),
+    from("/ns/default/sa/web"),
+    { from: [{ source: { namespaces: ["*"] } }] },
+    { from: [{ source: { notPrincipals: ["mesh.local/ns/default/sa/web"] } }] },
+    { from: [{ source: { notNamespaces: ["ops"] } }] },
+  ];
+
+  it("nobody is allowed by rules about everyone only", () => {
+    assert.equal(asNobody("ALLOW", {}), true);
+    assert.equal(asNobody("ALLOW", to({ methods: ["GET"] })), true);
+    for (const rule of named) assert.equal(asNobody("ALLOW", rule), false, JSON.stringify(rule));
+  });
+
+  it("nobody is denied by a DENY for whoever is not known", () => {
+    assert.equal(asNobody("DENY", { from: [{ source: { notPrincipals: ["*"] } }] }), false);
+    assert.equal(asNobody("DENY", { from: [{ source: { notNamespaces: ["default"] } }] }), false);
+    assert.equal(asNobody("DENY", from("*")), true);
   });
 });
 

@@ -10,7 +10,7 @@ import {
   type RequestHead,
 } from "../../src/exchange.ts";
 import { authorize } from "../../src/identity/authorize.ts";
-import { identify, identifyLocal, localPeer } from "../../src/identity/identify.ts";
+import { identify, identifyLocal, localPeer, nobody } from "../../src/identity/identify.ts";
 import type { Authorization } from "../../src/identity/authorization.ts";
 import type { Peer } from "../../src/identity/peer.ts";
 import { meshId } from "../../src/identity/spiffe-id.ts";
@@ -24,12 +24,12 @@ const web: Peer = {
 };
 const self = localPeer(meshId("mesh.local", "default", "orders"), "cd");
 
-function exchange(peer: Peer | null, authorization?: Authorization): Accepted {
+function exchange(peer: Peer | null, authorization?: Authorization, encrypted = true): Accepted {
   const connection: ConnectionFacts = {
     remoteAddress: "127.0.0.1",
     localPort: 15006,
     peer,
-    encrypted: true,
+    encrypted,
     upstream: null,
   };
   const snapshot = { authorization: () => authorization } as Partial<Snapshot> as Snapshot;
@@ -77,6 +77,17 @@ describe("identify()", () => {
     const x = exchange({ ...web, notAfterMs: Date.now() - 1 });
     await assert.rejects(handler(x), failsWith("ERR_PEER_UNIDENTIFIED"));
     assert.deepEqual(x.responseEdits.added, ["connection", "close"]);
+  });
+
+  it("identify() lets nobody pass where plaintext is allowed, but no encrypted connection that proved nothing", async () => {
+    const layer = identify({ clock: systemClock, acceptsUnidentified: true });
+    const plain = exchange(null, undefined, false);
+    await layer(passed)(plain);
+    assert.equal(plain.peer, nobody);
+    await assert.rejects(layer(passed)(exchange(null)), failsWith("ERR_PEER_UNIDENTIFIED"));
+    const known = exchange(web, undefined, false);
+    await layer(passed)(known);
+    assert.equal(known.peer, web);
   });
 
   it("identifyLocal() knows the application beside the sidecar, whatever its certificate is now", async () => {
