@@ -50,7 +50,7 @@ function openTls(
   const tls = options.tls!;
   let server: TlsServer;
   try {
-    server = createTlsServer({ ...serverOptionsOf(tls), allowHalfOpen: true, noDelay: true });
+    server = createTlsServer({ ...serverOptionsOf(tls, traits.handshakeTimeoutMs), allowHalfOpen: true, noDelay: true });
   } catch (error) {
     throw unusableMaterial(error);
   }

@@ -8,6 +8,7 @@ export interface SocketTraits {
   readonly tlsIgnoresPause: boolean;
   readonly tlsReadControl: (socket: TLSSocket) => ReadControl | null;
   readonly maxHeldBytes: number;
+  readonly handshakeTimeoutMs: number;
 }
 
 export interface VerifiedFacts {

@@ -95,7 +95,7 @@ export class NodeSocket implements ByteSocket {
 
   write(bytes: Uint8Array | string): boolean {
     if (this.#closed || this.#weEnded || this.#destroyed) return false;
-    if (this.#corks === 0) return this.#socket.write(bytes, "latin1");
+    if (this.#corks === 0) return this.#socket.write(encode(bytes));
     this.#corked.push(bytes);
     this.#corkedBytes += bytes.length;
     if (this.#socket.writableLength + this.#corkedBytes < this.#socket.writableHighWaterMark) return true;
@@ -148,8 +148,9 @@ export class NodeSocket implements ByteSocket {
       return;
     }
     // What `resetAndDestroy()` sets, without its wait for buffered writes: whoever stalls must not keep us. A truncated
-    // stream then ends as a reset, never as a clean end. TLS shows truncation by the missing close_notify.
-    if (!this.encrypted && !(this.#weEnded && this.#peerEnded))
+    // stream then ends as a reset, never as a clean end. TLS shows truncation by the missing close_notify, and only TCP (the
+    // sockets with a port) knows resets.
+    if (!this.encrypted && this.remotePort !== 0 && !(this.#weEnded && this.#peerEnded))
       (this.#socket as { resetAndClosing?: boolean }).resetAndClosing = true;
     this.#socket.destroy();
   }
@@ -163,12 +164,12 @@ export class NodeSocket implements ByteSocket {
     if (this.#closed || this.#weEnded) return;
     const socket = this.#socket;
     let accepted: boolean;
-    if (parts.length === 1) accepted = socket.write(parts[0]!, "latin1");
+    if (parts.length === 1) accepted = socket.write(encode(parts[0]!));
     else if (bytes <= JOIN_BYTES) accepted = socket.write(join(parts, bytes));
     else {
       socket.cork();
       accepted = true;
-      for (const part of parts) accepted = socket.write(part, "latin1");
+      for (const part of parts) accepted = socket.write(encode(part));
       socket.uncork();
     }
     if (!accepted) this.#awaitsDrain = false;
@@ -275,6 +276,11 @@ export class NodeSocket implements ByteSocket {
     this.#held = null;
     this.#handler.close(this.#error);
   }
+}
+
+/** By us, not by `write(text, "latin1")`: Deno's TLS sockets send some of such text as UTF-8 (2.9.6), which alters field values. */
+function encode(bytes: Uint8Array | string): Uint8Array {
+  return typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes;
 }
 
 function join(parts: readonly (Uint8Array | string)[], bytes: number): Uint8Array {

@@ -30,14 +30,21 @@ export interface NodeTransportOptions {
    * @default 8388608
    */
   readonly maxHeldBytes?: number;
+  /**
+   * From accepting a connection to its finished handshake; slower clients are cut off.
+   *
+   * @default 10000
+   */
+  readonly handshakeTimeoutMs?: number;
 }
 
 export function nodeTransport(capabilities: Capabilities, options: NodeTransportOptions = {}): SocketTransport {
-  const { tlsReadControl, maxHeldBytes = 8_388_608 } = options;
+  const { tlsReadControl, maxHeldBytes = 8_388_608, handshakeTimeoutMs = 10_000 } = options;
   const traits: SocketTraits = {
     tlsIgnoresPause: tlsReadControl !== undefined || capabilities.gaps["bounded-h1-over-tls"] !== undefined,
     tlsReadControl: tlsReadControl ?? (() => null),
     maxHeldBytes,
+    handshakeTimeoutMs,
   };
   return {
     kind: "sockets",
