@@ -56,7 +56,13 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
   const inCa = (name: string): string => `${dir}/ca/${name}`;
   const authority = await loadAuthority(
     { read: (name) => files.readText(inCa(name)), write: (name, text) => files.writeAtomic(inCa(name), text, 0o600) },
-    { trustDomain, mesh, clock, issued: ({ spiffeId, serial }) => log("info", `issued a certificate for ${spiffeId}, serial ${serial}`) },
+    {
+      trustDomain,
+      mesh,
+      clock,
+      issued: ({ spiffeId, serial }) => log("info", `issued a certificate for ${spiffeId}, serial ${serial}`),
+      failed: (error) => log("error", `the CA's intermediate certificate could not be renewed: ${describeError(error)}`),
+    },
   );
   const ledger = await openTokenLedger({
     clock,
