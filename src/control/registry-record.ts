@@ -40,17 +40,9 @@ export function readRecordText(body: string): InstanceRecord | null {
   }
 }
 
-/** What callers would do differently about: a heartbeat alone is not worth a message to everyone. */
-export function isVisibleChange(known: InstanceRecord | null | undefined, next: InstanceRecord): boolean {
-  return (
-    known === null ||
-    known === undefined ||
-    known.service !== next.service ||
-    known.namespace !== next.namespace ||
-    known.address !== next.address ||
-    known.addressH2 !== next.addressH2 ||
-    known.spiffeId !== next.spiffeId ||
-    known.zone !== next.zone ||
-    known.weight !== next.weight
-  );
+/**
+ * What callers would do differently about: a heartbeat that changes none of it is not worth a message to everyone.
+ */
+export function visibleText({ service, namespace, address, addressH2, spiffeId, zone, weight }: InstanceRecord): string {
+  return JSON.stringify({ service, namespace, address, addressH2, spiffeId, zone, weight });
 }

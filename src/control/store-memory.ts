@@ -1,7 +1,7 @@
 /** The store of one process: `dev`, `demo`, tests, and whatever else keeps its control plane in memory. */
 import { systemClock, type Clock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
-import { isVisibleChange } from "./registry-record.ts";
+import { visibleText } from "./registry-record.ts";
 import type { BreakerOverride, BreakerVote, ConfigStore, Hint, HistoryEntry, InstanceRecord, RegistryStore, BreakerStore, Store, StoredSnapshot } from "./store.ts";
 
 /** As many versions as stay readable, as in Redis. */
@@ -55,7 +55,7 @@ class MemoryStore implements Store {
       const known = this.#live().get(record.id)?.record;
       this.#departed.delete(record.id);
       this.#instances.set(record.id, { record, expiresAtMs: this.#clock.nowMs() + ttlMs });
-      if (isVisibleChange(known, record)) this.#tell({ t: "endpoints", service: record.service, namespace: record.namespace });
+      if (known === undefined || visibleText(known) !== visibleText(record)) this.#tell({ t: "endpoints", service: record.service, namespace: record.namespace });
     },
     deregister: async (id, service, namespace) => {
       this.#departed.set(id, this.#clock.nowMs());
