@@ -11,17 +11,22 @@ import { sidecarOptions } from "./sidecar-settings.ts";
 import { UsageError } from "./usage-error.ts";
 import type { Invocation } from "./verbs.ts";
 
-export async function run({ settings, args, rest, output }: Invocation): Promise<number> {
-  const command = [...args, ...rest];
+export async function run({ settings, args, rest: afterDashes, output }: Invocation): Promise<number> {
+  const command = [...args, ...afterDashes];
   if (command.length === 0) {
     throw new UsageError("which command? For example: fetchmesh run --service orders --port 8080 -- bun server.ts");
   }
-  const stop = new StopRequest();
+  let child: ChildProcess | null = null;
+  // Whoever insists twice means the command, too.
+  const stop = new StopRequest(() => signalChild(child, "SIGKILL"));
   const started = await stop.race(createSidecar(await sidecarOptions(settings, appAddress(settings))));
   if (started === null) return 0;
   await output.value({ event: "ready", ...started.ready });
   try {
-    return await runCommand(command, commandEnvironment(settings, started.ready), stop);
+    const [program = "", ...rest] = command;
+    child = spawn(program, rest, { env: commandEnvironment(settings, started.ready), stdio: "inherit" });
+    void stop.requested.then((signal) => forward(signal, child));
+    return await exitCodeOf(child, program);
   } finally {
     await started.drain();
   }
@@ -73,23 +78,29 @@ function commandEnvironment(settings: Settings, facts: SidecarAddresses): NodeJS
   return environment;
 }
 
-/** Resolves to the exit code a shell would show: the command's, 128 + N after signal N, 127 or 126 if it cannot start. */
-function runCommand(command: readonly string[], environment: NodeJS.ProcessEnv, stop: StopRequest): Promise<number> {
-  const [program = "", ...args] = command;
+/** What a shell would show: the command's own, 128 + N after signal N, 127 or 126 if it cannot start. */
+function exitCodeOf(child: ChildProcess, program: string): Promise<number> {
   return new Promise((resolve) => {
-    const child = spawn(program, args, { env: environment, stdio: "inherit" });
     child.once("error", (error: NodeJS.ErrnoException) => {
       serverLog.error("the command cannot be started", { command: program, error });
       resolve(error.code === "ENOENT" ? 127 : 126);
     });
     child.once("exit", (code, signal) => resolve(signal === null ? (code ?? 1) : 128 + constants.signals[signal]));
-    void stop.requested.then((signal) => forward(signal, child));
   });
 }
 
-function forward(signal: StopSignal, child: ChildProcess): void {
+function forward(signal: StopSignal, child: ChildProcess | null): void {
   // A terminal sends Ctrl-C to the command as well; twice would read as "at once".
   if (signal === "SIGINT" && process.stdin.isTTY === true) return;
-  // Not child.kill(): after it Deno reports a child that drained and exited with 0 as killed.
-  if (child.pid !== undefined && child.exitCode === null) process.kill(child.pid, signal);
+  signalChild(child, signal);
+}
+
+/** Not child.kill(): after it Deno reports a child that drained and exited with 0 as killed. */
+function signalChild(child: ChildProcess | null, signal: NodeJS.Signals): void {
+  if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  try {
+    process.kill(child.pid, signal);
+  } catch {
+    // It ended in this very moment.
+  }
 }

@@ -1,14 +1,16 @@
 /** How every long-running verb lives: one ready line on stdout, JSON log lines on stderr, a drain on the first signal. */
 import process from "node:process";
 import { systemClock } from "../clock.ts";
+import { describeError } from "../errors.ts";
 import { createLog, type Log } from "../observe/log.ts";
+import { currentRuntime } from "../runtime/current.ts";
 import type { Output } from "./output.ts";
 
 export type StopSignal = "SIGTERM" | "SIGINT";
 
-/** Writes a line that ends with a line feed to stderr. */
+/** Writes a line that ends with a line feed to stderr; never blocks, whoever reads it. */
 export function writeLog(line: string): void {
-  process.stderr.write(line);
+  currentRuntime().process.writeError(line);
 }
 
 /** JSON lines on stderr. */
@@ -37,25 +39,34 @@ export async function serve(serving: Serving, stop: StopRequest, output: Output)
  */
 export class StopRequest {
   readonly requested: Promise<StopSignal>;
-  #isRequested = false;
+  #requestedAtMs: number | null = null;
 
-  constructor() {
+  /** `atOnce` is called by a second signal, before the process ends. */
+  constructor(atOnce: () => void = () => {}) {
     let request: (signal: StopSignal) => void;
     this.requested = new Promise((resolve) => {
       request = resolve;
     });
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
       process.on(signal, () => {
-        // The shell's convention for "ended by signal N".
-        if (this.#isRequested) process.exit(signal === "SIGINT" ? 130 : 143);
-        this.#isRequested = true;
+        if (this.#requestedAtMs !== null) {
+          // Supervisors such as `timeout` signal the process and then its group: that is one request, not two.
+          if (performance.now() - this.#requestedAtMs < 50) return;
+          atOnce();
+          // The shell's convention for "ended by signal N".
+          process.exit(signal === "SIGINT" ? 130 : 143);
+        }
+        this.#requestedAtMs = performance.now();
         request(signal);
       });
     }
+    currentRuntime().process.onUncaught((error, isFatal) => {
+      serverLog.error(isFatal ? "stopped by an error nobody caught" : "an error nobody caught", { error: describeError(error) });
+    });
   }
 
   get isRequested(): boolean {
-    return this.#isRequested;
+    return this.#requestedAtMs !== null;
   }
 
   /** `work`, or null if a stop was requested before it was done: a start that waits for a store can be interrupted. */
