@@ -15,6 +15,7 @@ const TRAILER_NAME = 8;
 const TRAILER_VALUE = 9;
 const TRAILER_LF = 10;
 const END_LF = 11;
+const QUOTED_PAIR = 12;
 
 /** 2^52: sums of sizes stay exact. */
 const MAX_SIZE_DIGITS = 13;
@@ -97,7 +98,13 @@ export class ChunkedDecoder {
           break;
         case QUOTED:
           if (byte === 0x22) this.#state = EXTENSION;
-          else if (byte === 0x5c || valueBytes[byte] === 0) throw broken("Chunk extension is malformed");
+          else if (byte === 0x5c /* \\ */) this.#state = QUOTED_PAIR;
+          else if (valueBytes[byte] === 0) throw broken("Chunk extension is malformed");
+          this.#countExtension();
+          break;
+        case QUOTED_PAIR:
+          if (valueBytes[byte] === 0) throw broken("Chunk extension is malformed");
+          this.#state = QUOTED;
           this.#countExtension();
           break;
         case SIZE_LF:

@@ -50,6 +50,7 @@ export class Turn implements WriterOwner {
   /** A reply that came before `receive` returned. */
   #early: Response | null = null;
   #isReceiving = false;
+  #isUnedited = false;
   #aborted: MeshError | null = null;
   /** Body bytes that came before there was a reception to count them. */
   #bytesReceived: number;
@@ -137,9 +138,10 @@ export class Turn implements WriterOwner {
     try {
       head = isWire ? forwardedResponseHead(response, out) : platformResponseHead(response, out);
     } catch (error) {
-      // A layer made a header that must not be written. The only honest reply left is our own.
+      // A layer made a header that must not be written. The only honest reply left is our own, without their edits.
       source.cancel(MeshError.from(error));
       this.#state = WAITING;
+      this.#isUnedited = true;
       this.respond(options.refuse(MeshError.from(error)));
       return;
     }
@@ -196,7 +198,7 @@ export class Turn implements WriterOwner {
     else if (length !== null) mode = WITH_LENGTH;
     else if (this.request !== null && this.request.head.minorVersion === 0) mode = UNTIL_END;
     return {
-      edits: this.#reception === null ? null : this.#reception.responseEdits,
+      edits: this.#reception === null || this.#isUnedited ? null : this.#reception.responseEdits,
       mode,
       bodyLength: length ?? 0,
       closes: mode === UNTIL_END || this.#owner.closesAfter(this),
