@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { sleep } from "./clock.ts";
 import { emptySnapshot } from "./control/compile.ts";
 import { openStore } from "./control/open-store.ts";
 import type { Store } from "./control/store.ts";
@@ -76,6 +77,9 @@ export async function createSidecar(options: SidecarOptions): Promise<Sidecar> {
 
 /** How often a start looks whether the store has answered; the store's own reconnection decides when it does. */
 const storeWaitMs = 100;
+
+/** Longer than a deregistration takes to reach every caller: a hint, one read of the registry, and a swap. */
+const forgettingMs = 300;
 
 class SidecarProcess {
   readonly #config: SidecarConfig;
@@ -192,8 +196,10 @@ class SidecarProcess {
 
   async #drain(): Promise<void> {
     this.#waitingFor.add("draining");
-    // Callers stop choosing this instance before it stops accepting: nobody finds a closed door.
+    // Callers stop choosing this instance before it stops accepting: nobody finds a closed door, and no request crosses the
+    // closing of its kept-alive connection on the way, which a POST would not survive.
     await this.#sync?.withdraw();
+    if (this.#doors !== null) await sleep(this.#config.clock, forgettingMs);
     await this.#doors?.drain(this.#config.drainTimeoutMs);
     await this.close();
   }
