@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { Alarm, TimerWheel } from "../src/timer-wheel.ts";
+import { Alarm, timerPerAlarm, TimerWheel } from "../src/timer-wheel.ts";
 import { VirtualClock } from "./support/virtual-clock.ts";
 
 class Bell extends Alarm {
@@ -129,5 +129,25 @@ describe("TimerWheel", () => {
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+describe("timerPerAlarm()", () => {
+  it("rings at the due time, moves and calls off as a wheel does", () => {
+    const clock = new VirtualClock();
+    const alarms = timerPerAlarm(clock);
+    const [bell, moved, off] = [new Bell(), new Bell(), new Bell()];
+    alarms.set(bell, 1_100);
+    alarms.set(moved, 1_100);
+    alarms.set(moved, 1_300);
+    alarms.set(off, 1_100);
+    alarms.cancel(off);
+    clock.advance(100);
+    assert.deepEqual(bell.rangAtMs, [1_100]);
+    assert.deepEqual(moved.rangAtMs, []);
+    clock.advance(1_000);
+    assert.equal(moved.rangAtMs.length, 1);
+    assert.equal(off.rangAtMs.length, 0);
+    assert.equal(clock.pending, 0);
   });
 });

@@ -21,7 +21,7 @@ const leftHeader = "x-envoy-expected-rq-timeout-ms";
 export function deadline<X extends Routed>(deps: DeadlineDeps): Layer<X> {
   const { clock, wheel } = deps;
   return (next) => (x) => {
-    const { requestMs, coversBody } = x.route.rule.timeouts;
+    const { requestMs } = x.route.rule.timeouts;
     const leftMs = parseMilliseconds(x.head.get(leftHeader));
     const configuredMs = requestMs === 0 ? Infinity : requestMs;
     const allowedMs = Math.min(configuredMs, leftMs);
@@ -31,7 +31,7 @@ export function deadline<X extends Routed>(deps: DeadlineDeps): Layer<X> {
     x.deadlineMs = Math.min(x.deadlineMs, x.startedAtMs + allowedMs);
     if (x.deadlineMs <= nowMs) return Promise.reject(pastOnArrival(leftMs));
     x.requestEdits.set(leftHeader, String(Math.max(1, Math.floor(x.deadlineMs - nowMs))));
-    const alarm = new RequestAlarm(wheel, x, coversBody !== false || leftMs < configuredMs);
+    const alarm = new RequestAlarm(wheel, x);
     wheel.set(alarm, x.deadlineMs);
     x.atFinish(alarm);
     return next(x);
@@ -41,20 +41,25 @@ export function deadline<X extends Routed>(deps: DeadlineDeps): Layer<X> {
 class RequestAlarm extends Alarm implements Finisher {
   readonly #wheel: Alarms;
   readonly #exchange: Exchange;
-  readonly #coversBody: boolean;
 
-  constructor(wheel: Alarms, exchange: Exchange, coversBody: boolean) {
+  constructor(wheel: Alarms, exchange: Exchange) {
     super();
     this.#wheel = wheel;
     this.#exchange = exchange;
-    this.#coversBody = coversBody;
   }
 
-  override ring(): void {
+  override ring(nowMs: number): void {
     const x = this.#exchange;
     // A tunnel lives as long as its ends want (Envoy lifts the route timeout on upgrade, too).
-    if (x.status === 101 || (!this.#coversBody && x.respondedAtMs > 0)) return;
-    const { requestMs } = x.route!.rule.timeouts;
+    if (x.status === 101) return;
+    const { requestMs, coversBody } = x.route!.rule.timeouts;
+    if (x.respondedAtMs > 0) {
+      // A body is cut by a limit chosen here only. What a caller announced ends with the head: if it covers the body,
+      // the caller will leave, and if it does not, cutting would break what is still being read.
+      if (requestMs === 0 || coversBody === false) return;
+      const endsAtMs = x.startedAtMs + requestMs;
+      if (nowMs < endsAtMs) return this.#wheel.set(this, endsAtMs);
+    }
     const waitedMs = Math.round(x.deadlineMs - x.startedAtMs);
     x.abort(
       new MeshError(

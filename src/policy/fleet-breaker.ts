@@ -49,7 +49,8 @@ export class FleetBreaker implements BreakerListener {
   /** A breaker of ours opened on our own evidence. */
   opened(cluster: Cluster, endpoint: EndpointState, untilMs: number): void {
     const { clock, store, voter } = this.#deps;
-    if (!cluster.config.breaker.isShared || store === null) return;
+    // An endpoint that has left the registry is nobody's concern any more: its last requests may well fail.
+    if (!cluster.config.breaker.isShared || store === null || !endpoint.isListed) return;
     const lastsMs = Math.min(untilMs - clock.nowMs(), maxHearsayMs);
     const vote: BreakerVote = {
       service: cluster.service,

@@ -31,6 +31,8 @@ function run(send: Handler<Routed>, rule: RuleOptions, options: ExchangeOptions 
 const never = sender(hanging) as Handler<Routed>;
 const now = sender(() => new Response("ok")) as Handler<Routed>;
 
+const abortedBy = (x: Routed): string | null => x.aborted?.code ?? null;
+
 function forwarded(x: Routed, name: string): string | null {
   const headers = new Headers(x.request.headers);
   x.requestEdits.applyTo(headers);
@@ -92,6 +94,20 @@ describe("deadline()", () => {
     assert.equal(forwarded(x, "x-envoy-expected-rq-timeout-ms"), "200");
     await bench.clock.pass(220);
     assert.equal(x.aborted?.code, "ERR_DEADLINE_EXCEEDED");
+  });
+
+  it("cuts no body by what a caller announced, only by what was chosen here", async () => {
+    const headers = { "x-envoy-expected-rq-timeout-ms": "300" };
+    const open = run(now, { timeouts: { requestMs: 0 } }, { headers });
+    await open.reply;
+    await open.bench.clock.pass(60_000);
+    assert.equal(open.x.aborted, null);
+    const chosen = run(now, { timeouts: { requestMs: 1_000, coversBody: true } }, { headers });
+    await chosen.reply;
+    await chosen.bench.clock.pass(990);
+    assert.equal(abortedBy(chosen.x), null);
+    await chosen.bench.clock.pass(30);
+    assert.equal(abortedBy(chosen.x), "ERR_DEADLINE_EXCEEDED");
   });
 
   it("never lets a caller lengthen it", () => {
