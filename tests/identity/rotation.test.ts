@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { systemClock } from "../../src/clock.ts";
 import type { Authority } from "../../src/identity/authority.ts";
+import { createKeyAndCsr } from "../../src/identity/csr.ts";
 import { meshId } from "../../src/identity/spiffe-id.ts";
 import { peerVerifier, verifyPeerChain } from "../../src/identity/svid.ts";
 import { issuedWorkload, type WorkloadCertificate } from "../../src/identity/workload.ts";
@@ -113,10 +114,13 @@ describe("rotation under load", () => {
     assert.ok(seen.size >= 2, `${seen.size} client certificates seen in ${connections} connections`);
   });
 
-  it("a certificate that was not renewed is refused as soon as it has expired, by both sides", async () => {
-    const { identity, trust, notAfterMs } = client.current;
-    client.close();
-    await wait(notAfterMs - Date.now() + 1_500);
+  it("a certificate that was not renewed is refused as soon as it has expired, by the other side", async () => {
+    const { privateKeyPem, csrPem } = await createKeyAndCsr(web);
+    const { chainPem, notAfterMs } = await authority.issue(csrPem, web, { ttlMs: 1_000 });
+    const identity = { certificateChainPem: chainPem, privateKeyPem };
+    const { trust } = client.current;
+    // The last second belongs to the certificate (RFC 5280 §4.1.2.5).
+    await wait(notAfterMs - Date.now() + 1_100);
     const before = refusals.length;
     const verifyPeer = peerVerifier(trustDomain, orders.text, () => Date.now());
     // TLS 1.3: the client may finish before it is refused, so the proof is that nothing comes back.
