@@ -121,18 +121,47 @@ export function forwardedResponseHead(message: ResponseMessage, out: OutgoingRep
   return text + tail(out);
 }
 
+/** Reason phrases of the statuses a mesh itself answers with; whoever reads a trace with curl expects them. */
+const reasons: ReadonlyMap<number, string> = new Map([
+  [200, "OK"],
+  [201, "Created"],
+  [204, "No Content"],
+  [304, "Not Modified"],
+  [400, "Bad Request"],
+  [401, "Unauthorized"],
+  [403, "Forbidden"],
+  [404, "Not Found"],
+  [405, "Method Not Allowed"],
+  [408, "Request Timeout"],
+  [409, "Conflict"],
+  [413, "Content Too Large"],
+  [414, "URI Too Long"],
+  [417, "Expectation Failed"],
+  [422, "Unprocessable Content"],
+  [429, "Too Many Requests"],
+  [431, "Request Header Fields Too Large"],
+  [500, "Internal Server Error"],
+  [501, "Not Implemented"],
+  [502, "Bad Gateway"],
+  [503, "Service Unavailable"],
+  [504, "Gateway Timeout"],
+  [505, "HTTP Version Not Supported"],
+  [508, "Loop Detected"],
+]);
+
 /** Head of a platform `Response`. */
 export function platformResponseHead(response: Response, out: OutgoingReply): string {
   const edits = out.edits ?? noEdits;
-  const reason = isFieldValue(response.statusText) ? response.statusText : "";
-  let text = `HTTP/1.1 ${response.status} ${reason}\r\n`;
+  const { status, statusText } = response;
+  const reason = statusText !== "" && isFieldValue(statusText) ? statusText : (reasons.get(status) ?? "");
+  let text = `HTTP/1.1 ${status} ${reason}\r\n`;
   let hasDate = false;
   let hasLength = false;
   for (const [name, value] of response.headers) {
     if (edits.isRemoved(name) || hopByHopNames.has(name)) continue;
     if (name === "content-length") {
       // Kept where it describes a body that is not sent (HEAD, 304); else the wire knows better.
-      if (out.mode !== NO_BODY || response.status === 204) continue;
+      if (out.mode !== NO_BODY || status === 204) continue;
       hasLength = true;
     }
     if (name === "date") hasDate = true;
