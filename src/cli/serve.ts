@@ -61,7 +61,9 @@ export class StopRequest {
       });
     }
     currentRuntime().process.onUncaught((error, isFatal) => {
-      serverLog.error(isFatal ? "stopped by an error nobody caught" : "an error nobody caught", { error: describeError(error) });
+      serverLog.error(isFatal ? "stopped by an error nobody caught" : "an error nobody caught", {
+        error: describeError(error),
+      });
     });
   }
 
