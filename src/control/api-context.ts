@@ -7,6 +7,8 @@ import type { Publisher } from "./publish.ts";
 export interface ApiContext {
   readonly publisher: Publisher;
   readonly clock: Clock;
+  /** Aborts when the control plane stops: streams that never end by themselves end then. */
+  readonly stopping: AbortSignal;
 }
 
 /** What is known of a request besides its bytes. */

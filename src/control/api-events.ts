@@ -6,19 +6,21 @@ import type { Store } from "./store.ts";
 const heartbeatMs = 5_000;
 const maxWaiting = 256;
 
-export function eventStream(store: Store, clock: Clock, gone: AbortSignal): Response {
+export function eventStream(store: Store, clock: Clock, gone: readonly AbortSignal[]): Response {
   const encoder = new TextEncoder();
   let timer: Timer | null = null;
   let unwatch: (() => void) | null = null;
+  let end: () => void = () => {};
   const stop = (): void => {
     timer?.cancel();
     unwatch?.();
     unwatch = null;
+    for (const signal of gone) signal.removeEventListener("abort", end);
   };
   const body = new ReadableStream<Uint8Array>(
     {
       start(controller) {
-        const end = (): void => {
+        end = (): void => {
           if (unwatch === null) return;
           stop();
           controller.close();
@@ -36,7 +38,7 @@ export function eventStream(store: Store, clock: Clock, gone: AbortSignal): Resp
         unwatch = store.watch((hint) => send(`data: ${JSON.stringify(hint)}\n\n`));
         send("retry: 1000\n\n");
         timer = clock.after(heartbeatMs, beat);
-        gone.addEventListener("abort", end, { once: true });
+        for (const signal of gone) signal.addEventListener("abort", end, { once: true });
       },
       cancel: stop,
     },

@@ -27,7 +27,7 @@ const resetBody = z.object({ service: labelName, namespace: z._default(labelName
 // A vote is a caller's word about the next minutes; one that never ends would outlive its reason.
 const maxVoteMs = 600_000;
 
-export function addMemberRoutes(app: Hono<ApiEnv>, { publisher, clock }: ApiContext): void {
+export function addMemberRoutes(app: Hono<ApiEnv>, { publisher, clock, stopping }: ApiContext): void {
   const { store } = publisher;
 
   app.get("/v1/pointer", async ({ var: { caller } }) => {
@@ -56,7 +56,7 @@ export function addMemberRoutes(app: Hono<ApiEnv>, { publisher, clock }: ApiCont
   });
   app.get("/v1/events", ({ req, var: { caller } }) => {
     requireReader(caller);
-    return eventStream(store, clock, req.raw.signal);
+    return eventStream(store, clock, [req.raw.signal, stopping]);
   });
 
   app.get("/v1/instances", async ({ var: { caller } }) => {

@@ -12,7 +12,7 @@ import { createJoinToken, createReaderToken } from "../identity/token.ts";
 import { problemResponse, type Audience } from "../problem.ts";
 import { identifyCaller, requireOperator } from "./api-access.ts";
 import { readBody, readJson } from "./api-body.ts";
-import type { ApiEnv } from "./api-context.ts";
+import type { ApiContext, ApiEnv } from "./api-context.ts";
 import { addMemberRoutes } from "./api-members.ts";
 import { addPublishRoutes } from "./api-publish.ts";
 import { parseDuration } from "./duration.ts";
@@ -33,7 +33,9 @@ export interface ControlApiOptions {
   readonly configKey: PublicJwk | null;
   /** Where this API is reached, written into join tokens; asked late, as the port may be any. */
   readonly address: () => string | null;
-  /** Whether a failure of ours should be looked at. */
+  /** Aborts when the control plane stops. */
+  readonly stopping: AbortSignal;
+  /** A failure of ours, that somebody should look at. */
   readonly onError?: (error: MeshError) => void;
 }
 
@@ -62,14 +64,15 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
   app.get("/v1/root", () => new Response(authority.rootsPem.join(""), { headers: { "content-type": "application/x-pem-file" } }));
   app.post("/v1/join", async ({ req }) => admitted(await handleJoin(await readJson(req.raw), admission)));
   app.post("/v1/renew", async ({ req, env }) => admitted(await handleRenew(env.peer, await readJson(req.raw), admission)));
-  addMemberRoutes(app, { publisher, clock });
+  const context: ApiContext = { publisher, clock, stopping: options.stopping };
+  addMemberRoutes(app, context);
 
   // Everything below is the operator's, present routes and future ones; an unknown path tells a stranger nothing either.
   app.use(async ({ var: { caller } }, next) => {
     requireOperator(caller);
     await next();
   });
-  addPublishRoutes(app, { publisher, clock });
+  addPublishRoutes(app, context);
   app.get("/v1/status", async () => Response.json(await meshStatus(store, clock)));
   app.post("/v1/tokens", async ({ req }) => {
     const { service, namespace, ttl, kind } = await readBody(req.raw, tokenBody);

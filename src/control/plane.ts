@@ -79,6 +79,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
   };
 
   let address: string | null = null;
+  const stopping = new AbortController();
   const api = createControlApi({
     publisher,
     authority,
@@ -89,6 +90,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     clock,
     configKey: configKey.publicJwk,
     address: () => address,
+    stopping: stopping.signal,
     onError: (error) => log("error", describeError(error)),
   });
   const own = await issuedWorkload({
@@ -124,6 +126,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     rootFingerprint: authority.rootFingerprint,
     publisher,
     async close() {
+      stopping.abort();
       reseeding.close();
       stopRenewing();
       own.close();

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { before, describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
 import { systemClock } from "../../src/clock.ts";
 import { createControlApi, type ControlApi } from "../../src/control/api.ts";
 import type { Publisher } from "../../src/control/publish.ts";
@@ -49,7 +49,7 @@ async function fixture(): Promise<Fixture> {
     open: (body) => verifySnapshot(body, key.publicKey),
   };
   const ledger = await openTokenLedger({ clock });
-  const api = createControlApi({ publisher, authority, ledger, operatorToken, trustDomain: "mesh.local", certTtlMs: 60_000, clock, configKey: key.publicJwk, address: () => "https://127.0.0.1:15010" });
+  const api = createControlApi({ publisher, authority, ledger, operatorToken, trustDomain: "mesh.local", certTtlMs: 60_000, clock, configKey: key.publicJwk, address: () => "https://127.0.0.1:15010", stopping: new AbortController().signal });
   return {
     api, publisher, authority,
     call(method, path, { body, peer = null, token = null, headers = {} } = {}) {
@@ -62,9 +62,12 @@ async function fixture(): Promise<Fixture> {
 
 describe("control API", () => {
   let f: Fixture;
+  // The mesh's own timers keep no process alive, and in this test there is nothing else that would.
+  const alive = setInterval(() => {}, 1_000);
   before(async () => {
     f = await fixture();
   });
+  after(() => clearInterval(alive));
 
   it("answers anonymous callers of anything but the root and the way in with 401 and what to do (L30)", async () => {
     const paths = ["GET /v1/snapshot", "GET /v1/snapshot/1", "GET /v1/pointer", "GET /v1/events", "GET /v1/instances", "PUT /v1/instances/a", "DELETE /v1/instances/a", "GET /v1/breakers",
