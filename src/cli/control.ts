@@ -2,6 +2,7 @@
 import { systemClock } from "../clock.ts";
 import { openStore } from "../control/open-store.ts";
 import { createControlPlane } from "../control/plane.ts";
+import type { Store } from "../control/store.ts";
 import { systemRandom } from "../random.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import { serve, serverLog, StopRequest } from "./serve.ts";
@@ -18,9 +19,7 @@ export async function serveControlPlane({ settings, output }: Invocation, storeU
   const trustDomain = settings.need("trust-domain");
   const shared = { mesh, clock: systemClock, random: systemRandom, files };
   const store = await openStore(storeUrl, { ...shared, fetch: null, warn: (message) => serverLog.warn(message) });
-  if (!store.isConnected) {
-    serverLog.warn("the store cannot be reached, trying again until it can", { store: store.name });
-  }
+  if ((await stop.race(connected(store))) === null) return 0;
   const plane = await createControlPlane({
     ...shared,
     store,
@@ -37,4 +36,22 @@ export async function serveControlPlane({ settings, output }: Invocation, storeU
     await store.close();
   };
   return serve({ ready, drain }, stop, output);
+}
+
+/** A connection takes a moment; only what takes longer is worth a word. */
+const patienceMs = 500;
+
+/** Without its store a control plane could neither publish nor tell who is there: it is not ready before. */
+async function connected(store: Store): Promise<true> {
+  const startedAtMs = systemClock.nowMs();
+  let isTold = false;
+  while (!store.isConnected) {
+    if (!isTold && systemClock.nowMs() - startedAtMs >= patienceMs) {
+      serverLog.warn("not ready: the store cannot be reached, trying again until it can", { store: store.name });
+      isTold = true;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  if (isTold) serverLog.info("the store can be reached", { store: store.name });
+  return true;
 }

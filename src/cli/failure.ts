@@ -19,3 +19,11 @@ export function describeFailure(error: unknown, paint: Paint): Failure {
   // A programming mistake of ours: the stack is the message.
   return { text: `${label} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`, exitCode: 1 };
 }
+
+/** The failure of a server as its last log line; a command line that was not understood stays a text for people. */
+export function failureLogLine(error: unknown): string | null {
+  if (error instanceof UsageError) return null;
+  const { code, advice } = MeshError.from(error);
+  const fields = { code, ...(advice !== undefined && { advice }) };
+  return JSON.stringify({ time: new Date().toISOString(), level: "error", message: describeError(error), ...fields });
+}

@@ -1,7 +1,7 @@
 /** The command line `fetchmesh`. It only dispatches: each verb is one file beside this one. */
 import process from "node:process";
 import { readCommandLine } from "./command-line.ts";
-import { describeFailure } from "./failure.ts";
+import { describeFailure, failureLogLine } from "./failure.ts";
 import { commonFlags } from "./options.ts";
 import { Output } from "./output.ts";
 import { resolveSettings } from "./settings.ts";
@@ -9,6 +9,7 @@ import { resolveSettings } from "./settings.ts";
 async function main(words: readonly string[]): Promise<number> {
   const coloursAllowed = process.env["NO_COLOR"] === undefined || process.env["NO_COLOR"] === "";
   let output = new Output({ json: false, colours: coloursAllowed });
+  let isServer = false;
   try {
     const help: string[] = [];
     const line = readCommandLine(words, (text) => help.push(text));
@@ -27,11 +28,13 @@ async function main(words: readonly string[]): Promise<number> {
     });
     const colours = coloursAllowed && settings.get("no-color") !== true;
     output = new Output({ json: settings.get("output") === "json", colours });
+    isServer = verb.isServer === true;
     const run = await verb.load();
     return await run({ settings, args, rest, output });
   } catch (error) {
     const { text, exitCode } = describeFailure(error, output.errorPaint);
-    await output.message(text);
+    const logLine = isServer && process.stderr.isTTY !== true ? failureLogLine(error) : null;
+    await output.message(logLine ?? text);
     return exitCode;
   }
 }

@@ -1,8 +1,8 @@
 /** Settings of `sidecar` and `run` as the options of a sidecar. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { MeshError } from "../errors.ts";
 import type { HostPort, SidecarOptions } from "../sidecar-options.ts";
-import { controlAccess, readContextFacts } from "./context.ts";
+import { contextPaths, controlAccess, readContextFacts } from "./context.ts";
 import { writeLog } from "./serve.ts";
 import type { Settings } from "./settings.ts";
 
@@ -54,7 +54,7 @@ async function joinToken(settings: Settings, control: string | undefined): Promi
   const file = settings.get("token-file");
   if (file !== undefined) return readToken(file);
   // resolveSidecarOptions says what is missing.
-  if (control === undefined) return undefined;
+  if (control === undefined || !mayActAsOperator(settings)) return undefined;
   const { ControlClient } = await import("./control-client.ts");
   const created = await new ControlClient(controlAccess(settings)).createToken({
     service: settings.need("service"),
@@ -63,6 +63,14 @@ async function joinToken(settings: Settings, control: string | undefined): Promi
     ttlMs: 60_000,
   });
   return created.token;
+}
+
+function mayActAsOperator(settings: Settings): boolean {
+  const paths = contextPaths(settings.need("dir"));
+  return (
+    existsSync(settings.get("operator-token-file") ?? paths.operatorToken) &&
+    existsSync(settings.get("ca") ?? paths.root)
+  );
 }
 
 function readToken(file: string): string {

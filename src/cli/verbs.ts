@@ -25,6 +25,8 @@ export interface Verb {
   /** Where this verb's default differs from the flag's; null: none. */
   readonly fallbacks?: Readonly<Partial<Record<FlagName, string | null>>>;
   readonly examples?: readonly string[];
+  /** Runs until it is stopped: everything on stderr is a JSON log line, its failure too. */
+  readonly isServer?: true;
   readonly load: () => Promise<RunVerb>;
 }
 
@@ -67,6 +69,7 @@ export const verbs: readonly Verb[] = [
   {
     name: "control",
     group: "Run a mesh",
+    isServer: true,
     args: [],
     summary: "the control plane: certificates, config, registry",
     flags: ["store", "listen", "mesh", "trust-domain", "cert-ttl"],
@@ -77,6 +80,7 @@ export const verbs: readonly Verb[] = [
   {
     name: "dev",
     group: "Run a mesh",
+    isServer: true,
     args: [],
     summary: "a control plane for this machine: everything in memory, defaults everywhere",
     flags: ["listen", "mesh", "trust-domain", "cert-ttl"],
@@ -85,6 +89,7 @@ export const verbs: readonly Verb[] = [
   {
     name: "sidecar",
     group: "Run a mesh",
+    isServer: true,
     args: [],
     summary: "the proxy beside one instance of a service",
     flags: sidecarFlags,
