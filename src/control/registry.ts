@@ -113,6 +113,8 @@ function visible(record: InstanceRecord): string {
 interface Silent {
   readonly record: InstanceRecord;
   readonly sinceMs: number;
+  /** Still counts, because too many others fell silent with it. */
+  isKept: boolean;
 }
 
 /**
@@ -139,7 +141,7 @@ export class Membership {
 
   update(present: readonly InstanceRecord[], departed: ReadonlySet<string>, nowMs: number): readonly InstanceRecord[] {
     const next = new Map(present.map((record) => [record.id, record]));
-    for (const [id, record] of this.#present) if (!next.has(id)) this.#silent.set(id, { record, sinceMs: nowMs });
+    for (const [id, record] of this.#present) if (!next.has(id)) this.#silent.set(id, { record, sinceMs: nowMs, isKept: false });
     this.#present = next;
     const live = new Map<ServiceKey, number>();
     const addresses = new Set<string>();
@@ -150,15 +152,19 @@ export class Membership {
     }
     const silent = new Map<ServiceKey, Silent[]>();
     for (const [id, entry] of this.#silent) {
-      const isOver = next.has(id) || departed.has(id) || addresses.has(entry.record.address) || nowMs - entry.sinceMs > this.#graceMs;
+      // One that was dropped is remembered for a lease, in case the others follow.
+      const lastsMs = entry.isKept ? this.#graceMs : this.#ttlMs;
+      const isOver = next.has(id) || departed.has(id) || addresses.has(entry.record.address) || nowMs - entry.sinceMs > lastsMs;
       if (isOver) this.#silent.delete(id);
       else silent.set(keyOf(entry.record), [...(silent.get(keyOf(entry.record)) ?? []), entry]);
     }
     const kept: InstanceRecord[] = [];
     for (const [key, entries] of silent) {
-      if (entries.length > (live.get(key) ?? 0)) kept.push(...entries.map(({ record }) => record));
-      // Too few to be suspicious. Remembered for one lease, in case the others follow.
-      else for (const { record, sinceMs } of entries) if (nowMs - sinceMs > this.#ttlMs) this.#silent.delete(record.id);
+      const isSuspicious = entries.length > (live.get(key) ?? 0);
+      for (const entry of entries) {
+        entry.isKept = isSuspicious;
+        if (isSuspicious) kept.push(entry.record);
+      }
     }
     return [...present, ...kept];
   }

@@ -229,7 +229,7 @@ describe("redis store under faults", () => {
     await store.registry.register(record("long-1", { service: long, namespace: long }), 5_000);
     await store.breaker.vote({ service: long, namespace: long, endpoint: `${long}.${long}.example:443`, voter: long, expiresAtMs: Date.now() + 60_000 });
     await eventually("both hints", async () => seen.join("").includes('"t":"breaker"') && seen.join("").includes('"t":"endpoints"'));
-    for (const [, length] of seen.join("").matchAll(/events\r\n\$(\d+)\r\n/g)) assert.ok(Number(length) <= 200, length);
+    for (const [, length] of seen.join("").matchAll(/events\r\n\$(\d+)\r\n/g)) assert.ok(Number(length) <= 200, `${length} bytes`);
     socket.destroy();
   });
 });
