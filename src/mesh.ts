@@ -16,7 +16,7 @@ import { openMeshSource, type InlineConfig, type MeshSource } from "./mesh-sourc
 import { fanOut, type Events } from "./observe/events.ts";
 import { randomIds } from "./observe/ids.ts";
 import { outbound } from "./outbound.ts";
-import { withProvableIdentity } from "./peer-dial.ts";
+import { withProvableIdentity } from "./provable-identity.ts";
 import { randomHex, systemRandom, type Random } from "./random.ts";
 import type { Transport } from "./runtime/contract.ts";
 import { fetchTransport } from "./runtime/fetch-transport.ts";

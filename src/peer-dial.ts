@@ -4,8 +4,6 @@
  */
 import type { EndpointState } from "./balance/endpoint.ts";
 import type { Clock } from "./clock.ts";
-import type { InstanceRecord } from "./control/store.ts";
-import { meshId } from "./identity/spiffe-id.ts";
 import { peerVerifier } from "./identity/svid.ts";
 import type { WorkloadCertificate, WorkloadState } from "./identity/workload.ts";
 import type { ConnectOptions } from "./runtime/contract.ts";
@@ -36,13 +34,4 @@ function makeDial(clock: Clock, { record }: EndpointState, state: WorkloadState 
     key: `${identity} ${record.address} ${state.generation}`,
     connect: { ...connect, tls: { identity: state.identity, trust: state.trust, verifyPeer, alpn: ["http/1.1"] } },
   };
-}
-
-/**
- * The registry says where instances are, never who: an entry could be forged by whoever writes to the store. The identity an
- * endpoint must prove follows from the name of the service that was called. `trustDomain` is null in a mesh without mTLS.
- */
-export function withProvableIdentity(record: InstanceRecord, trustDomain: string | null): InstanceRecord {
-  const spiffeId = trustDomain === null ? "" : meshId(trustDomain, record.namespace, record.service).text;
-  return record.spiffeId === spiffeId ? record : { ...record, spiffeId };
 }

@@ -8,7 +8,7 @@ import type { Snapshot } from "./control/snapshot.ts";
 import type { InstanceRecord, Store, StoredSnapshot } from "./control/store.ts";
 import type { WorkloadCertificate } from "./identity/workload.ts";
 import type { Events } from "./observe/events.ts";
-import { withProvableIdentity } from "./peer-dial.ts";
+import { withProvableIdentity } from "./provable-identity.ts";
 import type { Files } from "./runtime/files.ts";
 import type { SidecarConfig } from "./sidecar-options.ts";
 import type { Traffic } from "./traffic.ts";

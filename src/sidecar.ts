@@ -4,12 +4,12 @@
  * @module
  */
 import { sleep } from "./clock.ts";
+import { fetchAs } from "./control-fetch.ts";
 import { emptySnapshot } from "./control/compile.ts";
 import { openStore } from "./control/open-store.ts";
 import type { Store } from "./control/store.ts";
 import { MeshError } from "./errors.ts";
 import { reportCertificates } from "./identity/certificate-report.ts";
-import { controlTls } from "./identity/join.ts";
 import { createAccessLog } from "./observe/access-log.ts";
 import { createAdmin, createHealth } from "./observe/admin.ts";
 import { fanOut, type Events } from "./observe/events.ts";
@@ -26,7 +26,6 @@ import { resolveSidecarOptions, type SidecarConfig, type SidecarOptions } from "
 import { assemblePaths, type Paths } from "./sidecar-paths.ts";
 import { followMesh, type Sync } from "./sidecar-sync.ts";
 import { serveFetch } from "./transport/serve-fetch.ts";
-import { wireFetch } from "./transport/wire-fetch.ts";
 import type { FetchServer, WireFetch } from "./transport/wire-options.ts";
 import { version } from "./version.ts";
 import { Sweeper } from "./wire/sweeper.ts";
@@ -244,26 +243,9 @@ class SidecarProcess {
           advice: "Give it --store redis://HOST:PORT or --store file:PATH",
         });
       }
-      fetch = this.#controlFetch = this.#followIdentity(workload);
+      fetch = this.#controlFetch = fetchAs(workload, this.#transport, this.#config.clock);
     }
     return openStore(url, { mesh, clock, random, files: this.#runtime.files, fetch, warn: (message) => this.#log.warn(message) });
-  }
-
-  /** Calls to the control plane are made as whoever the certificate says now. */
-  #followIdentity(workload: NonNullable<AcquiredIdentity["workload"]>): WireFetch {
-    const { clock } = this.#config;
-    const make = (): WireFetch => {
-      const { identity, trust, spiffeId } = workload.current;
-      return wireFetch(this.#transport, { clock, tls: controlTls(trust, spiffeId.trustDomain, clock, identity) });
-    };
-    let current = make();
-    workload.onChange(() => {
-      const before = current;
-      current = make();
-      // Closes what is idle; a request or an event stream under way ends by itself.
-      before.close();
-    });
-    return Object.assign((request: Request) => current(request), { close: () => current.close() });
   }
 
   /** The store has answered, or a last known good is in force: until then there is nothing to serve by. */

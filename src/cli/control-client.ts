@@ -4,7 +4,7 @@ import type { DocumentSource } from "../control/documents.ts";
 import type { Problem } from "../control/problems.ts";
 import { errorTable, MeshError, type MeshErrorCode } from "../errors.ts";
 import { readCertificate } from "../identity/certificate.ts";
-import { controlTls } from "../identity/join.ts";
+import { controlTls } from "../identity/control-tls.ts";
 import { decodePem, splitCertificates } from "../identity/pem.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import { wireFetch } from "../transport/wire-fetch.ts";

@@ -10,11 +10,12 @@ import type { Clock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
 import type { ConnectTls, TlsIdentity, TlsTrust } from "../runtime/contract.ts";
 import type { AdmissionReply } from "./admission.ts";
+import { controlTls } from "./control-tls.ts";
 import { rootFingerprint } from "./fingerprint.ts";
 import { decodePem, splitCertificates } from "./pem.ts";
-import { controlId, matchId, type SpiffeId } from "./spiffe-id.ts";
-import { peerVerifier, verifySvid } from "./svid.ts";
+import type { SpiffeId } from "./spiffe-id.ts";
 import { readJoinToken } from "./token.ts";
+import { verifySvid } from "./verify-svid.ts";
 
 /** One request to the control plane on a connection of its own. */
 export interface ControlCall {
@@ -89,17 +90,6 @@ export async function renewCertificate(
   const { control, spiffeId, csrPem, call, clock, identity, trust } = options;
   const tls = controlTls(trust, spiffeId.trustDomain, clock, identity);
   return await admit(control, "/v1/renew", { csr: csrPem }, tls, spiffeId, call, clock);
-}
-
-/** How anybody connects to the control plane of a mesh: its roots, and nobody but the control plane itself. */
-export function controlTls(
-  trust: TlsTrust,
-  trustDomain: string,
-  clock: Clock,
-  identity: TlsIdentity | null,
-): ConnectTls {
-  const verifyPeer = peerVerifier(trustDomain, matchId(controlId(trustDomain).text), () => clock.epochMs());
-  return { trust, verifyPeer, ...(identity !== null && { identity }) };
 }
 
 async function fetchPinnedRoot(control: string, expected: string, call: CallControl): Promise<string> {

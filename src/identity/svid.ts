@@ -1,7 +1,5 @@
-/** Verification of the other side of a connection, and of SVIDs that come from elsewhere. */
-import { readCertificate } from "./certificate.ts";
-import { spiffeIdOfLeaf, verifySpiffeLeaf, type LeafExpectation } from "./leaf.ts";
-import { pathProblem, type PathOptions } from "./path.ts";
+/** Verification of the other side of a connection, whose chain its TLS has verified. Runs in a worker, too. */
+import { verifySpiffeLeaf, type LeafExpectation } from "./leaf.ts";
 import type { Peer } from "./peer.ts";
 import type { IdMatcher, SpiffeId } from "./spiffe-id.ts";
 
@@ -34,14 +32,6 @@ export function peerVerifier(
     const peer = verifyPeerChain(chain, { trustDomain, expected, nowMs: nowMs() });
     return typeof peer === "string" ? peer : null;
   };
-}
-
-/** Complete validation without a TLS stack: the path to a root, then the SPIFFE rules. A string is the reason to refuse. */
-export async function verifySvid(options: PathOptions): Promise<SpiffeId | string> {
-  const problem = await pathProblem(options);
-  if (problem !== null) return problem;
-  const certificate = readCertificate(options.chain[0]!);
-  return typeof certificate === "string" ? certificate : spiffeIdOfLeaf(certificate);
 }
 
 function idProblem(id: SpiffeId, expected: string): string | null {

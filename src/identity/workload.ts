@@ -10,7 +10,7 @@ import { isKeyPair } from "./private-key.ts";
 import { decodePem } from "./pem.ts";
 import { sha256Hex } from "./sha256.ts";
 import type { SpiffeId } from "./spiffe-id.ts";
-import { verifySvid } from "./svid.ts";
+import { verifySvid } from "./verify-svid.ts";
 
 /** One generation of an identity. Immutable; replaced as a whole. */
 export interface WorkloadState {
@@ -48,6 +48,8 @@ export interface IssuedWorkloadOptions {
     csrPem: string,
     current: WorkloadState | null,
   ) => Promise<{ readonly chainPem: string; readonly rootsPem: readonly string[] }>;
+  /** A certificate from an earlier life of this process, still valid: nobody is asked before it is due for renewal. */
+  readonly first?: WorkloadState;
   readonly clock: Clock;
   readonly random: Random;
   readonly events: Events;
@@ -85,7 +87,7 @@ export async function issuedWorkload(options: IssuedWorkloadOptions): Promise<Wo
     );
   }
 
-  const holder = new CertificateHolder(await obtain(null), events);
+  const holder = new CertificateHolder(options.first ?? (await obtain(null)), events);
   void renewUntil(holder.closed);
   return holder;
 

@@ -5,7 +5,7 @@ import { createControlPlane, type ControlPlane, type ControlPlaneOptions } from 
 import { memoryStore } from "../../src/control/store-memory.ts";
 import type { Store } from "../../src/control/store.ts";
 import { createKeyAndCsr } from "../../src/identity/csr.ts";
-import { controlTls } from "../../src/identity/join.ts";
+import { controlTls } from "../../src/identity/control-tls.ts";
 import { meshId } from "../../src/identity/spiffe-id.ts";
 import { systemRandom } from "../../src/random.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";

@@ -16,7 +16,7 @@ import { createKeyAndCsr } from "../../src/identity/csr.ts";
 import { rootFingerprint } from "../../src/identity/fingerprint.ts";
 import { verifySpiffeLeaf } from "../../src/identity/leaf.ts";
 import { meshId, requireSpiffeId } from "../../src/identity/spiffe-id.ts";
-import { verifySvid } from "../../src/identity/svid.ts";
+import { verifySvid } from "../../src/identity/verify-svid.ts";
 import { verifyReaderToken, createReaderToken } from "../../src/identity/token.ts";
 import { certificateDer, makeAuthority } from "./support.ts";
 

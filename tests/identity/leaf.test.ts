@@ -4,7 +4,8 @@ import { before, describe, it } from "node:test";
 import fc from "fast-check";
 import { verifySpiffeLeaf } from "../../src/identity/leaf.ts";
 import { meshId } from "../../src/identity/spiffe-id.ts";
-import { verifyPeerChain, verifySvid } from "../../src/identity/svid.ts";
+import { verifyPeerChain } from "../../src/identity/svid.ts";
+import { verifySvid } from "../../src/identity/verify-svid.ts";
 import { dnsName, extension, rawLeaf, uriName, type RawLeaf } from "./raw-leaf.ts";
 import { certificateDer, makeAuthority, serverIdentity } from "./support.ts";
 

@@ -6,7 +6,7 @@ import { readCertificate } from "../../src/identity/certificate.ts";
 import { spiffeIdOfLeaf } from "../../src/identity/leaf.ts";
 import { pathProblem } from "../../src/identity/path.ts";
 import { decodePem } from "../../src/identity/pem.ts";
-import { verifySvid } from "../../src/identity/svid.ts";
+import { verifySvid } from "../../src/identity/verify-svid.ts";
 
 interface LimboCase {
   readonly id: string;
