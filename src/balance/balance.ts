@@ -24,7 +24,8 @@ export function balance(deps: BalanceDeps): Layer<Routed, Dispatched> {
   return (next) => async (x) => {
     const { cluster } = x;
     const { config } = x.route.backend;
-    const endpoint = breakers.probe(cluster, x.tried) ?? pick(cluster, config.algorithm, x.tried, random);
+    const endpoint =
+      breakers.probe(cluster, x.tried) ?? pick(cluster, config.algorithm, x.tried, random, clock.nowMs());
     if (endpoint === null) throw unavailable(cluster, clock.nowMs());
     x.endpoint = endpoint;
     const dispatch = new Dispatch(deps, cluster, endpoint, config.breaker);

@@ -19,3 +19,9 @@ export function observeLatency(endpoint: EndpointState, latencyMs: number, nowMs
 export function observeFailure(endpoint: EndpointState, latencyMs: number, nowMs: number): void {
   if (latencyMs > endpoint.latencyEwmaMs) observeLatency(endpoint, latencyMs, nowMs);
 }
+
+/** The average as it counts now: it fades while nobody measures, or a peak would keep an endpoint from ever being measured. */
+export function latencyAt(endpoint: EndpointState, nowMs: number): number {
+  const ageMs = nowMs - endpoint.latencyAtMs;
+  return ageMs <= 0 ? endpoint.latencyEwmaMs : endpoint.latencyEwmaMs * Math.exp(-ageMs / decayMs);
+}

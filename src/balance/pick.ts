@@ -3,9 +3,10 @@ import type { Random } from "../random.ts";
 import type { BalanceAlgorithm } from "../policy/backend-config.ts";
 import type { Cluster } from "./cluster.ts";
 import type { EndpointState } from "./endpoint.ts";
+import { latencyAt } from "./ewma.ts";
 import type { Choice } from "./pool.ts";
 
-type Picker = (cluster: Cluster, random: Random) => EndpointState;
+type Picker = (cluster: Cluster, random: Random, nowMs: number) => EndpointState;
 
 const pickers: Readonly<Record<BalanceAlgorithm, Picker>> = {
   "least-request": pickLeastLoaded,
@@ -22,40 +23,45 @@ export function pick(
   algorithm: BalanceAlgorithm,
   tried: readonly EndpointState[] | null,
   random: Random,
+  nowMs: number,
 ): EndpointState | null {
   const { available } = cluster.choice;
   if (available.length === 0) return null;
   if (available.length === 1) return available[0]!;
   const choose = pickers[algorithm];
-  let picked = choose(cluster, random);
+  let picked = choose(cluster, random, nowMs);
   if (tried === null) return picked;
   for (let draws = 1; tried.includes(picked); draws++) {
     if (draws === maxDraws) return available.find((endpoint) => !tried.includes(endpoint)) ?? picked;
-    picked = choose(cluster, random);
+    picked = choose(cluster, random, nowMs);
   }
   return picked;
 }
 
 /**
- * Power of two choices: of two drawn by weight, the one with less load times latency, by chance in the ratio of the squared
- * costs. Squared, one of ten times the latency is chosen once in a hundred draws, yet equals share evenly although a laptop's
- * latencies jitter by tens of percent, and whoever lost to one bad peak goes on being measured.
+ * Power of two choices: of two drawn by weight, one by chance in the inverse ratio of their costs, load squared times latency.
+ * Load is exact, so it counts firmly; latency jitters by tens of percent on any laptop and leaps when a runtime collects its
+ * garbage, so it counts gently: equals share evenly, and one of ten times the latency gets a tenth.
  */
-function pickLeastLoaded(cluster: Cluster, random: Random): EndpointState {
+function pickLeastLoaded(cluster: Cluster, random: Random, nowMs: number): EndpointState {
   const { choice } = cluster;
   const first = sample(choice, random);
   const second = rival(choice, first, random);
   if (second === first) return first;
-  const [costOfFirst, costOfSecond] = costs(first, second);
-  const weightOfFirst = costOfSecond * costOfSecond;
-  return random() * (weightOfFirst + costOfFirst * costOfFirst) < weightOfFirst ? first : second;
+  const costOfFirst = (first.inFlight + 1) ** 2 * latencyRatio(first, second, nowMs);
+  const costOfSecond = (second.inFlight + 1) ** 2;
+  return random() * (costOfFirst + costOfSecond) < costOfSecond ? first : second;
 }
 
+/** One peak may cost an endpoint most of its traffic, never all: who is not asked any more cannot show that it was one peak. */
+const maxLatencyRatio = 50;
+
 /** Who was never measured counts as fast as the other: a newcomer neither starves nor is stampeded. */
-function costs(first: EndpointState, second: EndpointState): readonly [number, number] {
-  const a = first.latencyEwmaMs;
-  const b = second.latencyEwmaMs;
-  return [(first.inFlight + 1) * (a || b || 1), (second.inFlight + 1) * (b || a || 1)];
+function latencyRatio(first: EndpointState, second: EndpointState, nowMs: number): number {
+  const a = latencyAt(first, nowMs);
+  const b = latencyAt(second, nowMs);
+  if (a === 0 || b === 0) return 1;
+  return Math.min(maxLatencyRatio, Math.max(1 / maxLatencyRatio, a / b));
 }
 
 function pickInTurn(cluster: Cluster): EndpointState {
