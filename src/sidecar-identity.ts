@@ -2,11 +2,12 @@
 import { sleep } from "./clock.ts";
 import { importConfigPublicKey, type PublicJwk } from "./control/signature.ts";
 import { MeshError, describeError } from "./errors.ts";
-import { joinMesh, renewCertificate, type CallControl } from "./identity/join.ts";
+import { IdentityKeeper } from "./identity/kept.ts";
+import { joinMesh, renewCertificate, type Admission, type CallControl } from "./identity/join.ts";
 import { meshId } from "./identity/spiffe-id.ts";
 import { watchedWorkload, type SvidFiles } from "./identity/svid-dir.ts";
 import { readJoinToken } from "./identity/token.ts";
-import { issuedWorkload, type WorkloadCertificate } from "./identity/workload.ts";
+import { issuedWorkload, type WorkloadCertificate, type WorkloadState } from "./identity/workload.ts";
 import type { Events } from "./observe/events.ts";
 import type { Log } from "./observe/log.ts";
 import type { SocketTransport } from "./runtime/contract.ts";
@@ -44,7 +45,7 @@ export async function acquireWorkload(config: SidecarConfig, deps: IdentityDeps)
   const withoutKey = { configKey: () => Promise.resolve(null) };
   if (config.mtls === "off") return { workload: null, ...withoutKey };
   if (config.svidDir !== null) return { workload: await followDirectory(config, config.svidDir, deps), ...withoutKey };
-  return joinControl(config, config.token as string, deps);
+  return joinControl(config, deps);
 }
 
 async function followDirectory(config: SidecarConfig, directory: string, deps: IdentityDeps): Promise<WorkloadCertificate> {
@@ -62,31 +63,58 @@ async function followDirectory(config: SidecarConfig, directory: string, deps: I
   });
 }
 
-async function joinControl(config: SidecarConfig, token: string, deps: IdentityDeps): Promise<AcquiredIdentity> {
-  const { clock, random } = config;
-  const spiffeId = meshId(readJoinToken(token).spiffeId.trustDomain, config.namespace, config.service);
+async function joinControl(config: SidecarConfig, deps: IdentityDeps): Promise<AcquiredIdentity> {
+  const { clock, random, token } = config;
+  const keeper = config.stateDir === null ? null : new IdentityKeeper(deps.files, `${config.stateDir}/identity.json`);
+  const trustDomain = token === null ? config.trustDomain : readJoinToken(token).spiffeId.trustDomain;
+  const spiffeId = meshId(trustDomain, config.namespace, config.service);
+  const kept = (await keeper?.load(spiffeId, clock)) ?? null;
   const call = controlCall(deps.transport);
-  let control = config.control;
-  let key: Promise<CryptoKey | null> = Promise.resolve(null);
+  let control = config.control ?? kept?.control ?? null;
+  let configKey: unknown = kept?.configKey ?? null;
+  let imported = importKey(configKey);
+
+  const request = async (csrPem: string, current: WorkloadState | null): Promise<Admission> => {
+    if (current === null && token === null) throw withoutToken(config);
+    const admission =
+      current === null || control === null
+        ? await joinMesh({ token: token as string, control, spiffeId, csrPem, call, clock })
+        : await renewCertificate({ control, spiffeId, csrPem, call, clock, identity: current.identity, trust: current.trust });
+    control = admission.control;
+    configKey = admission.configKey;
+    await (imported = importKey(configKey));
+    return admission;
+  };
+  const options = { spiffeId, clock, random, events: deps.events, request, ...(kept !== null && { first: kept.state }) };
+  const workload = await untilReached(config, deps, () => issuedWorkload(options));
+  const keep = async (state: WorkloadState): Promise<void> => {
+    try {
+      await keeper?.save(state, control, configKey);
+    } catch (error) {
+      deps.log.warn("the certificate cannot be kept for a restart", { reason: describeError(error) });
+    }
+  };
+  // Before anything depends on it: the token is spent, and a crash right after the start must not need another.
+  await keep(workload.current);
+  workload.onChange((state) => void keep(state));
+  return { workload, configKey: () => imported };
+}
+
+function importKey(key: unknown): Promise<CryptoKey | null> {
+  return key === null ? Promise.resolve(null) : importConfigPublicKey(key as PublicJwk);
+}
+
+function withoutToken({ stateDir }: SidecarConfig): MeshError {
+  return new MeshError("ERR_OPTION_INVALID", `No join token is given, and ${stateDir} holds no certificate that is still valid`, {
+    advice: "Give --token (fetchmesh token create --service NAME)",
+  });
+}
+
+async function untilReached<T>(config: SidecarConfig, deps: IdentityDeps, attempt: () => Promise<T>): Promise<T> {
+  const { clock, random, control } = config;
   for (let tries = 0; ; tries++) {
     try {
-      const workload = await issuedWorkload({
-        spiffeId,
-        clock,
-        random,
-        events: deps.events,
-        async request(csrPem, current) {
-          const admission =
-            current === null || control === null
-              ? await joinMesh({ token, control, spiffeId, csrPem, call, clock })
-              : await renewCertificate({ control, spiffeId, csrPem, call, clock, identity: current.identity, trust: current.trust });
-          control = admission.control;
-          if (admission.configKey !== null) key = importConfigPublicKey(admission.configKey as PublicJwk);
-          await key;
-          return admission;
-        },
-      });
-      return { workload, configKey: () => key };
+      return await attempt();
     } catch (reason) {
       const error = MeshError.from(reason);
       if (deps.signal.aborted || !isPassing(error)) throw error;

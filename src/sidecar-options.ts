@@ -30,7 +30,7 @@ export interface SidecarOptions {
   readonly store?: string | Store;
   /** Control plane, `https://host:port`. Needed unless `svidDir` and `store` are given. */
   readonly control?: string;
-  /** One-time join token. */
+  /** One-time join token. Not needed while `stateDir` holds a certificate that is still valid. */
   readonly token?: string;
   /** Directory with `svid.pem`, `svid_key.pem`, `bundle.pem` as spiffe-helper writes them; replaces the mesh's own CA. */
   readonly svidDir?: string;
@@ -57,7 +57,10 @@ export interface SidecarOptions {
   readonly advertise?: HostPort;
   /** @default `<service>-<4 hex digits>` */
   readonly instance?: string;
-  /** Directory for the last config that worked, so that a start survives an absent store. */
+  /**
+   * Directory (0700) for what a restart should find: the certificate with its key, so that no new token is needed while it is
+   * valid, and the last config that worked, so that a start survives an absent store.
+   */
   readonly stateDir?: string;
   /** Refuse config that the control plane did not sign. @default false: whoever may write to the store may publish */
   readonly requireSignedConfig?: boolean;
@@ -115,7 +118,7 @@ export function resolveSidecarOptions(options: SidecarOptions): SidecarConfig {
     });
   }
   const mtls = options.mtls ?? "strict";
-  if (mtls !== "off" && options.svidDir === undefined && (options.control === undefined || options.token === undefined)) {
+  if (mtls !== "off" && options.svidDir === undefined && options.stateDir === undefined && (options.control === undefined || options.token === undefined)) {
     throw new MeshError("ERR_OPTION_INVALID", `A sidecar with mTLS "${mtls}" needs an identity: neither a join token nor an SVID directory is given`, {
       advice: "Give --control with --token (fetchmesh token create --service NAME), or --svid-dir DIR",
     });
