@@ -33,7 +33,7 @@ async function main(words: readonly string[]): Promise<number> {
     return await run({ settings, args, rest, output });
   } catch (error) {
     const { text, exitCode } = describeFailure(error, output.errorPaint);
-    const logLine = isServer && process.stderr.isTTY !== true ? failureLogLine(error) : null;
+    const logLine = isServer && !process.stderr.isTTY ? failureLogLine(error) : null;
     await output.message(logLine ?? text);
     return exitCode;
   }

@@ -44,12 +44,12 @@ export class Output {
 
   constructor(options: OutputOptions) {
     this.json = options.json;
-    this.paint = options.colours && !options.json && process.stdout.isTTY === true ? coloured : plain;
-    this.errorPaint = options.colours && process.stderr.isTTY === true ? coloured : plain;
+    this.paint = options.colours && !options.json && process.stdout.isTTY ? coloured : plain;
+    this.errorPaint = options.colours && process.stderr.isTTY ? coloured : plain;
   }
 
   get isTerminal(): boolean {
-    return process.stdout.isTTY === true;
+    return process.stdout.isTTY;
   }
 
   /** A result for people; one line feed is added. */

@@ -91,7 +91,7 @@ function exitCodeOf(child: ChildProcess, program: string): Promise<number> {
 
 function forward(signal: StopSignal, child: ChildProcess | null): void {
   // A terminal sends Ctrl-C to the command as well; twice would read as "at once".
-  if (signal === "SIGINT" && process.stdin.isTTY === true) return;
+  if (signal === "SIGINT" && process.stdin.isTTY) return;
   signalChild(child, signal);
 }
 

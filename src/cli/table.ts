@@ -22,7 +22,8 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
   return [paint.dim(line(columns.map(({ heading }) => heading))), ...rows.map(line)].join("\n");
 }
 
-function visibleLength(text: string): number {
+/** Columns of a terminal that `text` takes, colours left out. */
+export function visibleLength(text: string): number {
   // oxlint-disable-next-line no-control-regex -- colours are control sequences
   return text.replace(/\u001b\[\d+m/g, "").length;
 }

@@ -49,7 +49,7 @@ describe("long-running verbs", () => {
     try {
       const plane = await runFetchmesh(["control", "--dir", join(directory, "taken"), "--listen", address]);
       assert.equal(plane.code, 1);
-      assert.match(plane.stderr, new RegExp(`${address}`));
+      assert.match(plane.stderr, new RegExp(address));
       for (const flag of ["--outbound", "--inbound", "--admin", "--health"]) {
         const flags = free.map((word, index) => (free[index - 1] === flag ? address : word));
         const sidecar = await runFetchmesh([
@@ -268,7 +268,7 @@ describe("run", () => {
 
   it("carries a call of one command to the server of another", async () => {
     const server = createHttpServer((incoming, response) =>
-      response.end(`stock for ${incoming.headers["x-forwarded-client-cert"]}`),
+      response.end(`stock for ${String(incoming.headers["x-forwarded-client-cert"])}`),
     );
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const port = String((server.address() as { port: number }).port);

@@ -54,7 +54,7 @@ describe("the operator's verbs", () => {
 
   before(async () => {
     app = createServer((incoming, response) =>
-      response.end(`hello ${incoming.url} ${incoming.headers["x-forwarded-client-cert"] ?? ""}`),
+      response.end(`hello ${incoming.url} ${String(incoming.headers["x-forwarded-client-cert"])}`),
     );
     await new Promise<void>((resolve) => app.listen(0, "127.0.0.1", resolve));
     dev = startFetchmesh(["dev", "--dir", dir, "--listen", "127.0.0.1:0"]);

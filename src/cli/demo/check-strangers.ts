@@ -72,12 +72,17 @@ function attempt(socket: ReturnType<typeof connectPlain>): Promise<Outcome> {
     socket.on("error", (error: NodeJS.ErrnoException) => (failure = error.code ?? error.message));
     socket.once("close", () => {
       clearTimeout(timer);
-      const [statusLine = ""] = received.split("\r\n", 1);
-      const isServed = / [23]\d\d /.test(`${statusLine} `);
-      const seen = received === "" ? `closed without a reply${failure === "" ? "" : ` (${failure})`}` : statusLine;
-      resolve({ isServed, seen });
+      const isServed = received.startsWith("HTTP/");
+      resolve({ isServed, seen: isServed ? received.split("\r\n", 1)[0]! : describeSilence(received, failure) });
     });
   });
+}
+
+/** A connection that ended without HTTP: with an alert in TLS's own record, with an error, or just so. */
+function describeSilence(received: string, failure: string): string {
+  const isAlert = received.charCodeAt(0) === 0x15;
+  const reason = failure === "" ? "" : ` (${failure})`;
+  return isAlert ? `closed with a TLS alert instead of a reply${reason}` : `closed without a reply${reason}`;
 }
 
 function refusals(now: readonly Metric[], before: readonly Metric[]): Record<string, number> {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { randomHex } from "../../random.ts";
 import { Child } from "./child.ts";
+import { forgetMesh } from "./forget-mesh.ts";
 import { freePorts } from "./http.ts";
 import { launcher, type RuntimeName } from "./programs.ts";
 
@@ -41,6 +42,8 @@ export interface Member {
   sidecar: Child;
   application: Child | null;
 }
+
+const serviceOrder: readonly string[] = ["web", "reports", "orders", "orders-canary", "inventory"];
 
 export class Fleet {
   readonly dir: string = mkdtempSync(join(tmpdir(), "fetchmesh-demo-"));
@@ -95,21 +98,26 @@ export class Fleet {
   }
 
   of(service: string): readonly Member[] {
-    return this.members
-      .filter(({ options }) => options.service === service)
-      .sort((a, b) => a.options.instance.localeCompare(b.options.instance));
+    return this.inOrder().filter(({ options }) => options.service === service);
+  }
+
+  /** Callers before those they call. */
+  inOrder(): readonly Member[] {
+    const key = ({ options }: Member): string => `${serviceOrder.indexOf(options.service)} ${options.instance}`;
+    return this.members.toSorted((a, b) => key(a).localeCompare(key(b)));
   }
 
   /** Drains the callers before those they call, the control plane last. */
   async stop(): Promise<void> {
-    const rank = (service: string): number =>
-      ["web", "reports", "orders", "orders-canary", "inventory"].indexOf(service);
-    for (let level = 0; level < 5; level++) {
-      const members = this.members.filter(({ options }) => rank(options.service) === level);
-      await Promise.all(members.map(({ application }) => application?.stop()));
+    for (const service of serviceOrder) {
+      const members = this.of(service);
+      await Promise.all(members.flatMap(({ application }) => application?.stop() ?? []));
       await Promise.all(members.map(({ sidecar }) => sidecar.stop()));
     }
     await this.#control?.stop();
+    // What was on its way up when the demo was stopped.
+    await Promise.all([...this.#children].map((child) => child.stop()));
+    if (this.#options.store.startsWith("redis")) await forgetMesh(this.#options.store, this.mesh);
     rmSync(this.dir, { recursive: true, force: true });
   }
 

@@ -1,4 +1,5 @@
 /** The live table: one row per service instance, drawn again each second from what the sidecars count. */
+import type { EndpointReport } from "../../observe/endpoint-report.ts";
 import type { Paint } from "../output.ts";
 import { renderTable } from "../table.ts";
 import type { Fleet, Member } from "./fleet.ts";
@@ -36,7 +37,7 @@ export class LiveTable {
   }
 
   async draw(): Promise<string> {
-    const rows = await Promise.all(this.#fleet.members.map((member) => this.#row(member)));
+    const rows = await Promise.all(this.#fleet.inOrder().map((member) => this.#row(member)));
     const { rps, sent, failed, p50Ms, p99Ms } = this.#load.report(performance.now() - 10_000);
     const success = sent === 0 ? 100 : (100 * (sent - failed)) / sent;
     const total = `load: ${rps.toFixed(0)} rps, ${success.toFixed(2)} % ok, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms (last 10 s, ${this.#load.total} requests in all)`;
@@ -45,7 +46,7 @@ export class LiveTable {
 
   async #row(member: Member): Promise<string[]> {
     const { options, runtime, facts } = member;
-    const name = `${options.instance}`;
+    const name = options.instance;
     const metrics = await scrape(facts.admin).catch(() => null);
     if (metrics === null) return [name, runtime, "-", "-", "-", "-", "-", this.#paint.red("down"), "-", facts.admin];
     const now: Reading = { atMs: performance.now(), metrics };
@@ -81,9 +82,10 @@ export class LiveTable {
     );
     const open = called.flat().filter(({ ejected }) => ejected);
     if (open.length === 0) return this.#paint.green("closed");
-    return this.#paint.yellow(
-      open.map(({ instance, address, breaker, source }) => `${instance ?? address} ${breaker} (${source})`).join(", "),
-    );
+    // Whoever does not call has no request to probe with: its breaker is open until the next one.
+    const say = ({ instance, address, breaker, source, openForMs }: EndpointReport): string =>
+      `${instance ?? address} ${openForMs === 0 ? "due for a probe" : breaker} (${source})`;
+    return this.#paint.yellow(open.map(say).join(", "));
   }
 }
 
