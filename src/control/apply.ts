@@ -127,11 +127,14 @@ class Follower implements ConfigFollower {
     const beganAtMs = hintedAtMs ?? clock.nowMs();
     try {
       // After a hint the body is wanted anyway: one round trip instead of two.
-      const pointer = hintedAtMs === null ? await store.config.pointer() : null;
-      if (hintedAtMs !== null || (pointer !== null && this.#isWorthReading(pointer))) {
-        const stored = await store.config.current();
+      let found: SnapshotPointer | null = null;
+      if (hintedAtMs === null) found = await store.config.pointer();
+      if (hintedAtMs !== null || (found !== null && this.#isWorthReading(found))) {
+        const stored = (found = await store.config.current()) as StoredSnapshot | null;
         if (stored !== null && this.#isWorthReading(stored)) await this.#take(stored, true, beganAtMs);
       }
+      // Absent is not empty (I6): kept, and said aloud.
+      if (found === null && this.applied.version > 0) this.#refuse({ ...this.applied, reason: "the store has lost its config; the applied version stays" });
       this.confirmedAtMs = clock.nowMs();
     } catch (error) {
       // An unreachable store is no reason to refuse anything: what is applied stays (I1).

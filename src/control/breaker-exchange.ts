@@ -18,7 +18,7 @@ export interface FollowBreakerOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly fleet: BreakerAudience;
-  /** How often everything is read again, for hints that got lost. @default 30000 */
+  /** How often everything is read again, for hints that got lost. @default 10000 */
   readonly pollMs?: number;
 }
 
@@ -33,24 +33,35 @@ export interface BreakerFollower {
  * are read when a hint says so. An absent store changes nothing: what was heard expires by itself.
  */
 export function followBreaker(options: FollowBreakerOptions): BreakerFollower {
-  const { store, clock, random, fleet, pollMs = 30_000 } = options;
+  const { store, clock, random, fleet, pollMs = 10_000 } = options;
+  /** Votes heard while a reading is under way, which may be older than they are: told again after it. */
+  let meanwhile: (() => void)[] | null = null;
   const loop = startLooking(clock, random, pollMs, async () => {
+    meanwhile = [];
     try {
       const [votes, overrides] = await Promise.all([store.breaker.votes(), store.breaker.overrides()]);
       fleet.onOverrides(overrides);
       fleet.onVotes(votes);
+      for (const tell of meanwhile) tell();
     } catch {
       // Unreachable: decisions stay local, and what has run out is forgotten.
       fleet.tick();
+    } finally {
+      meanwhile = null;
     }
   });
+  const hear = (tell: () => void): void => {
+    tell();
+    // Beyond this the next reading is as good.
+    if (meanwhile !== null && meanwhile.length < 1_000) meanwhile.push(tell);
+  };
   const unwatch = store.watch((hint) => {
     switch (hint.t) {
       case "vote":
-        fleet.onVote(hint);
+        hear(() => fleet.onVote(hint));
         return;
       case "withdraw":
-        fleet.onWithdraw(hint);
+        hear(() => fleet.onWithdraw(hint));
         return;
       case "breaker":
       case "resync":
