@@ -34,6 +34,8 @@ const kinds: readonly (readonly [name: string, kind: number])[] = [
   ["proxy-connection", PROXY],
   ["proxy-authorization", PROXY],
   ["proxy-authenticate", PROXY],
+  // RFC 9113 §3.1 retired it; sent on, it would invite an application to leave HTTP/1.1 inside our connection (h2c smuggling).
+  ["http2-settings", PROXY],
   ["expect", EXPECT],
   ["x-mesh-hops", HOPS],
 ];
