@@ -18,7 +18,10 @@ import { Splice, type SpliceOwner } from "./splice.ts";
 import type { Expiring } from "./sweeper.ts";
 import { Turn, type TurnOwner } from "./turn.ts";
 
-/** A FIN may be a half-close by somebody who waits for the reply: it gets this long before we take the caller for gone. */
+/**
+ * A FIN may be a half-close by somebody who waits for the reply: it gets this long before we take the caller for gone. Not over
+ * TLS: where the runtime cannot reset, a peer that gives up can say so only by an end, and graces would add up along a chain.
+ */
 const HALF_CLOSE_GRACE_MS = 100;
 /** After a last reply, unread request bytes are swallowed this long: closing on them would reset the reply away (RFC 9112 §9.6). */
 const LINGER_MS = 2_000;
@@ -117,7 +120,8 @@ class Downstream implements SocketHandler, BodyOwner, TurnOwner, SpliceOwner, In
       // Between requests it is a goodbye; inside one it is an abort, as what is missing will never come.
       if (this.#turn !== null) this.destroy(gone());
       else this.#finishWriting();
-    } else this.options.clock.after(HALF_CLOSE_GRACE_MS, () => this.#missed());
+    } else if (this.socket.encrypted) this.#missed();
+    else this.options.clock.after(HALF_CLOSE_GRACE_MS, () => this.#missed());
   }
 
   /** The grace of a half-close is over. */
