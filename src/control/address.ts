@@ -1,6 +1,7 @@
 /** `host:port` as documents and registry records write it. */
 
-const hostShape = /^(?:[A-Za-z0-9_](?:[-A-Za-z0-9_]{0,62})(?:\.[A-Za-z0-9_](?:[-A-Za-z0-9_]{0,62}))*\.?|\[[0-9A-Fa-f:.]{2,45}\])$/;
+const hostShape =
+  /^(?:[A-Za-z0-9_](?:[-A-Za-z0-9_]{0,62})(?:\.[A-Za-z0-9_](?:[-A-Za-z0-9_]{0,62}))*\.?|\[[0-9A-Fa-f:.]{2,45}\])$/;
 
 /** The two halves, the host without brackets; `null` if it is not an address. */
 export function splitAddress(address: string): { readonly host: string; readonly port: number } | null {

@@ -34,7 +34,8 @@ export async function identifyCaller(request: Request, peer: Peer | null, option
     return { kind: "reader", ...(await verifyReaderToken(tokenKey, token, { mesh, nowMs: clock.epochMs() })) };
   }
   // The handshake may have been long ago: a connection kept open is no way around expiry.
-  if (peer !== null && peer.id.trustDomain === trustDomain && clock.epochMs() <= peer.notAfterMs) return { kind: "peer", peer };
+  if (peer !== null && peer.id.trustDomain === trustDomain && clock.epochMs() <= peer.notAfterMs)
+    return { kind: "peer", peer };
   return { kind: "anonymous" };
 }
 
@@ -47,7 +48,9 @@ export function requireReader(caller: Caller): void {
 export function requireOperator(caller: Caller): void {
   if (caller.kind === "anonymous") throw unidentified();
   if (caller.kind !== "operator") {
-    throw new MeshError("ERR_PEER_FORBIDDEN", "Only an operator may do this", { advice: "Present the operator's token: operator.token in the context directory." });
+    throw new MeshError("ERR_PEER_FORBIDDEN", "Only an operator may do this", {
+      advice: "Present the operator's token: operator.token in the context directory.",
+    });
   }
 }
 
@@ -55,7 +58,9 @@ export function requireOperator(caller: Caller): void {
 export function requirePeer(caller: Caller): Peer {
   if (caller.kind === "peer") return caller.peer;
   if (caller.kind === "anonymous") throw unidentified();
-  throw new MeshError("ERR_PEER_FORBIDDEN", "Only a workload may do this, with its own certificate", { advice: "Present a client certificate of this mesh instead of a token." });
+  throw new MeshError("ERR_PEER_FORBIDDEN", "Only a workload may do this, with its own certificate", {
+    advice: "Present a client certificate of this mesh instead of a token.",
+  });
 }
 
 /** Compares digests, whose first differing byte tells nothing about the secret. */
@@ -68,11 +73,18 @@ function isSame(given: string, expected: string): boolean {
 }
 
 function unidentified(): MeshError {
-  return new MeshError("ERR_PEER_UNIDENTIFIED", "The control plane answers only to members of the mesh and to operators", {
-    advice: "Present a client certificate of this mesh, the operator's token (operator.token in the context directory), or a reader token: fetchmesh token create.",
-  });
+  return new MeshError(
+    "ERR_PEER_UNIDENTIFIED",
+    "The control plane answers only to members of the mesh and to operators",
+    {
+      advice:
+        "Present a client certificate of this mesh, the operator's token (operator.token in the context directory), or a reader token: fetchmesh token create.",
+    },
+  );
 }
 
 function refused(why: string): MeshError {
-  return new MeshError("ERR_TOKEN_REFUSED", `The token is refused: ${why}`, { advice: "The operator's token is in operator.token of the context directory." });
+  return new MeshError("ERR_TOKEN_REFUSED", `The token is refused: ${why}`, {
+    advice: "The operator's token is in operator.token of the context directory.",
+  });
 }

@@ -14,9 +14,13 @@ export async function readBody<T>(request: Request, schema: z.ZodMiniType<T>): P
   if (result.success) return result.data;
   const { path, code } = result.error.issues[0]!;
   const place = pathText(path.filter((step): step is PathStep => typeof step !== "symbol"));
-  throw new MeshError("ERR_REQUEST_MALFORMED", `The body is not what this call takes: ${place || "the whole of it"} (${code})`, {
-    advice: "Send the JSON that the command-line reference describes for this call.",
-  });
+  throw new MeshError(
+    "ERR_REQUEST_MALFORMED",
+    `The body is not what this call takes: ${place || "the whole of it"} (${code})`,
+    {
+      advice: "Send the JSON that the command-line reference describes for this call.",
+    },
+  );
 }
 
 export async function readJson(request: Request): Promise<unknown> {
@@ -24,7 +28,10 @@ export async function readJson(request: Request): Promise<unknown> {
   try {
     return parseBounded(text, maxRequestBytes);
   } catch (cause) {
-    throw new MeshError("ERR_REQUEST_MALFORMED", "The body is not JSON that can be read", { cause, advice: "Send one JSON object." });
+    throw new MeshError("ERR_REQUEST_MALFORMED", "The body is not JSON that can be read", {
+      cause,
+      advice: "Send one JSON object.",
+    });
   }
 }
 

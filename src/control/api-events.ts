@@ -44,5 +44,7 @@ export function eventStream(store: Store, clock: Clock, gone: readonly AbortSign
     },
     { highWaterMark: maxWaiting },
   );
-  return new Response(body, { headers: { "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no" } });
+  return new Response(body, {
+    headers: { "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no" },
+  });
 }

@@ -22,7 +22,11 @@ const overrideBody = z.object({
   /** A day is longer than anybody should rely on a forced breaker. */
   forMs: z._default(z.number().check(z.gte(1), z.lte(86_400_000)), 300_000),
 });
-const resetBody = z.object({ service: labelName, namespace: z._default(labelName, "default"), endpoint: z._default(z.nullable(endpoint), null) });
+const resetBody = z.object({
+  service: labelName,
+  namespace: z._default(labelName, "default"),
+  endpoint: z._default(z.nullable(endpoint), null),
+});
 
 // A vote is a caller's word about the next minutes; one that never ends would outlive its reason.
 const maxVoteMs = 600_000;
@@ -51,7 +55,10 @@ export function addMemberRoutes(app: Hono<ApiEnv>, { publisher, clock, stopping 
     requireReader(caller);
     const version = versionNumber(req.param("version"));
     const stored = await store.config.version(version);
-    if (stored === null) throw new MeshError("ERR_RESOURCE_NOT_FOUND", `version ${version} is not kept`, { advice: "See fetchmesh history." });
+    if (stored === null)
+      throw new MeshError("ERR_RESOURCE_NOT_FOUND", `version ${version} is not kept`, {
+        advice: "See fetchmesh history.",
+      });
     return snapshotResponse(stored);
   });
   app.get("/v1/events", ({ req, var: { caller } }) => {
@@ -69,7 +76,9 @@ export function addMemberRoutes(app: Hono<ApiEnv>, { publisher, clock, stopping 
     const { record: given, ttlMs } = await readBody(req.raw, putInstance);
     const record = readRecord(given);
     if (record === null || record.id !== req.param("id")) {
-      throw new MeshError("ERR_REQUEST_MALFORMED", "The instance record is not one", { advice: "Sidecar and control plane must be of compatible versions." });
+      throw new MeshError("ERR_REQUEST_MALFORMED", "The instance record is not one", {
+        advice: "Sidecar and control plane must be of compatible versions.",
+      });
     }
     requireOwn(peer, record.service, record.namespace);
     if (record.spiffeId !== peer.id.text) throw notYours(peer, `register ${record.spiffeId}`);
@@ -108,7 +117,12 @@ export function addMemberRoutes(app: Hono<ApiEnv>, { publisher, clock, stopping 
     const { forMs, ...place } = await readBody(req.raw, overrideBody);
     const override = { ...place, expiresAtMs: Math.round(clock.epochMs() + forMs) };
     await store.breaker.override(override);
-    return Response.json({ service: place.service, endpoint: place.endpoint, state: place.state, until: new Date(override.expiresAtMs).toISOString() });
+    return Response.json({
+      service: place.service,
+      endpoint: place.endpoint,
+      state: place.state,
+      until: new Date(override.expiresAtMs).toISOString(),
+    });
   });
   app.post("/v1/breakers/reset", async ({ req, var: { caller } }) => {
     requireOperator(caller);
@@ -118,31 +132,41 @@ export function addMemberRoutes(app: Hono<ApiEnv>, { publisher, clock, stopping 
   });
 
   /** An id that another service holds is not taken over by knowing it. */
-  async function requireSameService(id: string, { service, namespace }: { service: string; namespace: string }): Promise<void> {
+  async function requireSameService(
+    id: string,
+    { service, namespace }: { service: string; namespace: string },
+  ): Promise<void> {
     const holder = (await store.registry.instances()).find((record) => record.id === id);
     if (holder === undefined || (holder.service === service && holder.namespace === namespace)) return;
-    throw new MeshError("ERR_PEER_FORBIDDEN", `instance ${id} belongs to another service`, { advice: "Start with another --instance." });
+    throw new MeshError("ERR_PEER_FORBIDDEN", `instance ${id} belongs to another service`, {
+      advice: "Start with another --instance.",
+    });
   }
 
   /** One registered instance, one vote: nobody votes for others, or for instances it made up. */
   async function requireVoter(peer: Peer, voter: string): Promise<InstanceRecord> {
-    const record = (await store.registry.instances()).find(({ id, spiffeId }) => id === voter && spiffeId === peer.id.text);
+    const record = (await store.registry.instances()).find(
+      ({ id, spiffeId }) => id === voter && spiffeId === peer.id.text,
+    );
     if (record === undefined) throw notYours(peer, `vote as ${voter}`);
     return record;
   }
 }
 
 function requireOwn(peer: Peer, service: string, namespace: string): void {
-  if (peer.id.service !== service || peer.id.namespace !== namespace) throw notYours(peer, `write instances of ${namespace}/${service}`);
+  if (peer.id.service !== service || peer.id.namespace !== namespace)
+    throw notYours(peer, `write instances of ${namespace}/${service}`);
 }
 
 function notYours(peer: Peer, what: string): MeshError {
-  return new MeshError("ERR_PEER_FORBIDDEN", `${peer.id.text} may not ${what}`, { advice: "A workload writes only what is its own." });
+  return new MeshError("ERR_PEER_FORBIDDEN", `${peer.id.text} may not ${what}`, {
+    advice: "A workload writes only what is its own.",
+  });
 }
 
 const etag = ({ epoch, version }: { epoch: string; version: number }): string => `"${epoch}.${version}"`;
 
 function snapshotResponse({ epoch, version, body }: StoredSnapshot): Response {
-  const headers = { "content-type": "application/json", "cache-control": "no-cache", "etag": etag({ epoch, version }) };
+  const headers = { "content-type": "application/json", "cache-control": "no-cache", etag: etag({ epoch, version }) };
   return new Response(JSON.stringify({ epoch, version, body }), { headers });
 }

@@ -6,11 +6,22 @@ import type { ApiContext, ApiEnv } from "./api-context.ts";
 import { readBody } from "./api-body.ts";
 import { decodeEnvelope } from "./envelope.ts";
 import { hasErrors, type Problem } from "./problems.ts";
-import { applyDocuments, deleteDocument, diffDocuments, readCurrent, readVersion, rollbackTo, type Published, type PublishResult } from "./publish.ts";
+import {
+  applyDocuments,
+  deleteDocument,
+  diffDocuments,
+  readCurrent,
+  readVersion,
+  rollbackTo,
+  type Published,
+  type PublishResult,
+} from "./publish.ts";
 import { serviceKey, type ServiceKey } from "./snapshot.ts";
 import { waitUntilApplied } from "./status.ts";
 
-const sources = z.array(z.object({ file: z.string().check(z.maxLength(4_096)), text: z.string() })).check(z.minLength(1), z.maxLength(1_000));
+const sources = z
+  .array(z.object({ file: z.string().check(z.maxLength(4_096)), text: z.string() }))
+  .check(z.minLength(1), z.maxLength(1_000));
 const note = {
   message: z._default(z.string().check(z.maxLength(1_000)), ""),
   expectVersion: z.nullish(z.int().check(z.gte(0))),
@@ -20,11 +31,20 @@ const note = {
 };
 const applyBody = z.object({ sources, ...note });
 const sourcesBody = z.object({ sources });
-const deleteBody = z.object({ kind: z.string(), namespace: z._default(z.string(), "default"), name: z.string(), ...note });
+const deleteBody = z.object({
+  kind: z.string(),
+  namespace: z._default(z.string(), "default"),
+  name: z.string(),
+  ...note,
+});
 const rollbackBody = z.object({ version: z.int().check(z.gte(1)), ...note });
 const publishBody = z.object({
   expectedVersion: z.int().check(z.gte(0)),
-  next: z.object({ epoch: z.string().check(z.minLength(1), z.maxLength(128)), version: z.int().check(z.gte(1)), body: z.string() }),
+  next: z.object({
+    epoch: z.string().check(z.minLength(1), z.maxLength(128)),
+    version: z.int().check(z.gte(1)),
+    body: z.string(),
+  }),
   history: z.object({ version: z.int(), author: z.string(), message: z.string(), at: z.string(), changes: z.int() }),
   digest: z.string().check(z.maxLength(128)),
 });
@@ -42,10 +62,15 @@ export function addPublishRoutes(app: Hono<ApiEnv>, { publisher, clock }: ApiCon
     dryRun,
     expectVersion: expectVersion ?? undefined,
   });
-  const answer = async (result: PublishResult, { wait, dryRun }: Pick<Note, "wait" | "dryRun">, beganAtMs: number): Promise<Response> => {
+  const answer = async (
+    result: PublishResult,
+    { wait, dryRun }: Pick<Note, "wait" | "dryRun">,
+    beganAtMs: number,
+  ): Promise<Response> => {
     if ("refused" in result) return problemsResponse(result.refused);
     const body: Published & { applied?: unknown } = { ...result };
-    if (typeof wait === "number" && !dryRun) body.applied = await waitUntilApplied(store, result.version, beganAtMs, wait, clock);
+    if (typeof wait === "number" && !dryRun)
+      body.applied = await waitUntilApplied(store, result.version, beganAtMs, wait, clock);
     return Response.json(body);
   };
 
@@ -56,7 +81,12 @@ export function addPublishRoutes(app: Hono<ApiEnv>, { publisher, clock }: ApiCon
   });
   app.post("/v1/validate", async ({ req }) => {
     const body = await readBody(req.raw, sourcesBody);
-    const result = await applyDocuments(publisher, body.sources, { author: "operator", message: "", dryRun: true }, await knownServices());
+    const result = await applyDocuments(
+      publisher,
+      body.sources,
+      { author: "operator", message: "", dryRun: true },
+      await knownServices(),
+    );
     return Response.json({ problems: "refused" in result ? result.refused : result.problems });
   });
   app.post("/v1/diff", async ({ req }) => {
@@ -76,7 +106,8 @@ export function addPublishRoutes(app: Hono<ApiEnv>, { publisher, clock }: ApiCon
   });
   app.get("/v1/resources", async ({ req }) => {
     const asked = req.query("version");
-    const envelope = asked === undefined ? await readCurrent(publisher) : await readVersion(publisher, versionNumber(asked));
+    const envelope =
+      asked === undefined ? await readCurrent(publisher) : await readVersion(publisher, versionNumber(asked));
     const [kind, namespace, name] = [req.query("kind")?.toLowerCase(), req.query("namespace"), req.query("name")];
     const resources = envelope.documents.filter(
       (document) =>
@@ -95,7 +126,8 @@ export function addPublishRoutes(app: Hono<ApiEnv>, { publisher, clock }: ApiCon
     const body = await readBody(req.raw, publishBody);
     const text = publisher.open === undefined ? body.next.body : await publisher.open(body.next.body);
     await decodeEnvelope({ ...body.next, body: text }, publisher.mesh);
-    const signed = publisher.sign === undefined || text !== body.next.body ? body.next.body : await publisher.sign(text);
+    const signed =
+      publisher.sign === undefined || text !== body.next.body ? body.next.body : await publisher.sign(text);
     await store.config.publish({ ...body, next: { ...body.next, body: signed } });
     return Response.json({});
   });
@@ -104,13 +136,25 @@ export function addPublishRoutes(app: Hono<ApiEnv>, { publisher, clock }: ApiCon
 export function versionNumber(text: string): number {
   const version = /^[0-9]{1,15}$/.test(text) ? Number(text) : 0;
   if (version > 0) return version;
-  throw new MeshError("ERR_REQUEST_MALFORMED", `"${text.slice(0, 40)}" is not a version number`, { advice: "See fetchmesh history." });
+  throw new MeshError("ERR_REQUEST_MALFORMED", `"${text.slice(0, 40)}" is not a version number`, {
+    advice: "See fetchmesh history.",
+  });
 }
 
 /** Documents that were refused: RFC 9457 with every problem as a member. */
 function problemsResponse(problems: readonly Problem[]): Response {
   const count = problems.filter(({ severity }) => severity === "error").length;
   const detail = `${count} ${count === 1 ? "error" : "errors"}; nothing was published`;
-  const body = { type: "https://fetchmesh.dev/problems/ERR_RESOURCE_INVALID", title: "Invalid resource", status: 422, code: "ERR_RESOURCE_INVALID", detail, problems };
-  return new Response(JSON.stringify(body), { status: 422, headers: { "content-type": "application/problem+json", "cache-control": "no-store", "server": "fetchmesh" } });
+  const body = {
+    type: "https://fetchmesh.dev/problems/ERR_RESOURCE_INVALID",
+    title: "Invalid resource",
+    status: 422,
+    code: "ERR_RESOURCE_INVALID",
+    detail,
+    problems,
+  };
+  return new Response(JSON.stringify(body), {
+    status: 422,
+    headers: { "content-type": "application/problem+json", "cache-control": "no-store", server: "fetchmesh" },
+  });
 }

@@ -61,9 +61,14 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
     await next();
   });
 
-  app.get("/v1/root", () => new Response(authority.rootsPem.join(""), { headers: { "content-type": "application/x-pem-file" } }));
+  app.get(
+    "/v1/root",
+    () => new Response(authority.rootsPem.join(""), { headers: { "content-type": "application/x-pem-file" } }),
+  );
   app.post("/v1/join", async ({ req }) => admitted(await handleJoin(await readJson(req.raw), admission)));
-  app.post("/v1/renew", async ({ req, env }) => admitted(await handleRenew(env.peer, await readJson(req.raw), admission)));
+  app.post("/v1/renew", async ({ req, env }) =>
+    admitted(await handleRenew(env.peer, await readJson(req.raw), admission)),
+  );
   const context: ApiContext = { publisher, clock, stopping: options.stopping };
   addMemberRoutes(app, context);
 
@@ -84,16 +89,29 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
 
     async function mint(): Promise<string> {
       try {
-        if (kind === "reader") return await createReaderToken(authority.tokenKey, { mesh, subject: spiffeId.text, ttlMs, nowMs });
+        if (kind === "reader")
+          return await createReaderToken(authority.tokenKey, { mesh, subject: spiffeId.text, ttlMs, nowMs });
         const { rootFingerprint } = authority;
-        return await createJoinToken(authority.tokenKey, { mesh, spiffeId, rootFingerprint, control: options.address(), ttlMs, nowMs });
+        return await createJoinToken(authority.tokenKey, {
+          mesh,
+          spiffeId,
+          rootFingerprint,
+          control: options.address(),
+          ttlMs,
+          nowMs,
+        });
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
-        throw new MeshError("ERR_REQUEST_MALFORMED", `a ${kind} token cannot live ${ttl ?? ""}`, { advice: "Between 1s and 24h for a join token.", cause: error });
+        throw new MeshError("ERR_REQUEST_MALFORMED", `a ${kind} token cannot live ${ttl ?? ""}`, {
+          advice: "Between 1s and 24h for a join token.",
+          cause: error,
+        });
       }
     }
   });
-  app.notFound(({ req }) => refuse(new MeshError("ERR_RESOURCE_NOT_FOUND", `there is no ${req.method} ${req.path.slice(0, 200)}`), "peer"));
+  app.notFound(({ req }) =>
+    refuse(new MeshError("ERR_RESOURCE_NOT_FOUND", `there is no ${req.method} ${req.path.slice(0, 200)}`), "peer"),
+  );
   app.onError((reason, { var: { caller } }) => {
     const error = MeshError.from(reason);
     if (error.status >= 500) options.onError?.(error);

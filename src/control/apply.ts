@@ -130,11 +130,13 @@ class Follower implements ConfigFollower {
       let found: SnapshotPointer | null = null;
       if (hintedAtMs === null) found = await store.config.pointer();
       if (hintedAtMs !== null || (found !== null && this.#isWorthReading(found))) {
-        const stored = (found = await store.config.current()) as StoredSnapshot | null;
+        const stored = await store.config.current();
+        found = stored;
         if (stored !== null && this.#isWorthReading(stored)) await this.#take(stored, true, beganAtMs);
       }
       // Absent is not empty (I6): kept, and said aloud.
-      if (found === null && this.applied.version > 0) this.#refuse({ ...this.applied, reason: "the store has lost its config; the applied version stays" });
+      if (found === null && this.applied.version > 0)
+        this.#refuse({ ...this.applied, reason: "the store has lost its config; the applied version stays" });
       this.confirmedAtMs = clock.nowMs();
     } catch (error) {
       // An unreachable store is no reason to refuse anything: what is applied stays (I1).
@@ -147,7 +149,12 @@ class Follower implements ConfigFollower {
   /** A lower version is an old backup or a late replica, never news (R4); an equal one is known. */
   #isWorthReading(pointer: SnapshotPointer): boolean {
     const order = compareVersions(pointer, this.applied);
-    if (order < 0) this.#refuse({ epoch: pointer.epoch, version: pointer.version, reason: `older than the applied version ${this.applied.version}` });
+    if (order < 0)
+      this.#refuse({
+        epoch: pointer.epoch,
+        version: pointer.version,
+        reason: `older than the applied version ${this.applied.version}`,
+      });
     else if (order === 0) this.#refuse(null);
     return order > 0;
   }
@@ -156,7 +163,8 @@ class Follower implements ConfigFollower {
     const { clock, mesh, events, onSnapshot, lastKnownGood } = this.#options;
     let snapshot: Snapshot;
     try {
-      const body = this.#options.open === undefined ? openUnverified(stored.body) : await this.#options.open(stored.body);
+      const body =
+        this.#options.open === undefined ? openUnverified(stored.body) : await this.#options.open(stored.body);
       const envelope = await decodeEnvelope({ ...stored, body }, mesh);
       snapshot = (this.#options.compile ?? compileSnapshot)(envelope);
     } catch (error) {
@@ -171,12 +179,18 @@ class Follower implements ConfigFollower {
     this.#applyMs.push(tookMs);
     if (this.#applyMs.length > 64) this.#applyMs.shift();
     events?.configApplied?.(stored.version, tookMs);
-    if (isNews) void lastKnownGood?.save(stored).catch((error: unknown) => events?.configRefused?.(stored.version, `last known good not saved: ${describeError(error)}`));
+    if (isNews)
+      void lastKnownGood
+        ?.save(stored)
+        .catch((error: unknown) =>
+          events?.configRefused?.(stored.version, `last known good not saved: ${describeError(error)}`),
+        );
   }
 
   #refuse(refusal: Refusal | null): void {
     const before = this.refusal;
-    if (before?.epoch === refusal?.epoch && before?.version === refusal?.version && before?.reason === refusal?.reason) return;
+    if (before?.epoch === refusal?.epoch && before?.version === refusal?.version && before?.reason === refusal?.reason)
+      return;
     this.refusal = refusal;
     if (refusal !== null) this.#options.events?.configRefused?.(refusal.version, refusal.reason);
     this.#options.onRefused?.(refusal);

@@ -66,5 +66,5 @@ function actionOf(before: Resource | null, after: Resource | null): ChangeAction
 }
 
 function aged(document: Resource, creationTimestamp: string): Resource {
-  return { ...document, metadata: { ...document.metadata, creationTimestamp } } as Resource;
+  return { ...document, metadata: { ...document.metadata, creationTimestamp } };
 }

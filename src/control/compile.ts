@@ -1,7 +1,13 @@
 /** validate → compile → swap: makes from an envelope what requests look things up in. All cost is here, none per request. */
 import { allowAuthenticated, compileAuthorization, type Authorization } from "../identity/authorization.ts";
 import type { EndpointRecord } from "../balance/endpoint.ts";
-import { backendDefaults, resolveBackend, resolveRetry, resolveTimeouts, type BackendConfig } from "../policy/backend-config.ts";
+import {
+  backendDefaults,
+  resolveBackend,
+  resolveRetry,
+  resolveTimeouts,
+  type BackendConfig,
+} from "../policy/backend-config.ts";
 import { compileRoutes, type RouteTable } from "../route/table.ts";
 import { splitAddress } from "./address.ts";
 import type { Envelope } from "./envelope.ts";
@@ -17,8 +23,15 @@ export function emptySnapshot(epoch = ""): Snapshot {
 export function compileSnapshot(envelope: Envelope): Snapshot {
   const { epoch, version, digest, documents } = envelope;
   const ofKind = <K extends (typeof documents)[number]["kind"]>(kind: K) =>
-    documents.filter((document): document is Extract<(typeof documents)[number], { kind: K }> => document.kind === kind);
-  const services = new Map(ofKind("Service").map((document) => [serviceKey(document.metadata.namespace, document.metadata.name), compileService(document)]));
+    documents.filter(
+      (document): document is Extract<(typeof documents)[number], { kind: K }> => document.kind === kind,
+    );
+  const services = new Map(
+    ofKind("Service").map((document) => [
+      serviceKey(document.metadata.namespace, document.metadata.name),
+      compileService(document),
+    ]),
+  );
   const backends = compileBackends(ofKind("BackendPolicy"));
   const backend = (service: ServiceKey): BackendConfig => backends.get(service) ?? backendDefaults;
   const routes = compileParents(ofKind("HTTPRoute"), backend);
@@ -28,7 +41,8 @@ export function compileSnapshot(envelope: Envelope): Snapshot {
     digest,
     documents,
     services,
-    routes: (service, callerNamespace) => routes.get(service)?.consumers.get(callerNamespace) ?? routes.get(service)?.producer ?? null,
+    routes: (service, callerNamespace) =>
+      routes.get(service)?.consumers.get(callerNamespace) ?? routes.get(service)?.producer ?? null,
     backend,
     authorization: authorizations(ofKind("AuthorizationPolicy")),
   } satisfies Snapshot);
@@ -73,7 +87,10 @@ interface ParentRoutes {
   readonly consumers: ReadonlyMap<string, RouteTable>;
 }
 
-function compileParents(routes: readonly HttpRoute[], backend: (service: ServiceKey) => BackendConfig): Map<ServiceKey, ParentRoutes> {
+function compileParents(
+  routes: readonly HttpRoute[],
+  backend: (service: ServiceKey) => BackendConfig,
+): Map<ServiceKey, ParentRoutes> {
   const byParent = new Map<ServiceKey, { name: string; namespace: string; routes: Set<HttpRoute> }>();
   for (const route of routes) {
     for (const parent of route.spec.parentRefs) {
@@ -115,7 +132,8 @@ function authorizations(policies: readonly AuthorizationPolicy[]): Snapshot["aut
     let inNamespace = known.get(namespace);
     if (inNamespace === undefined) known.set(namespace, (inNamespace = new Map()));
     let authorization = inNamespace.get(service);
-    if (authorization === undefined) inNamespace.set(service, (authorization = compileAuthorization(policies, namespace, service)));
+    if (authorization === undefined)
+      inNamespace.set(service, (authorization = compileAuthorization(policies, namespace, service)));
     return authorization;
   };
 }

@@ -1,5 +1,15 @@
 /** Multi-document YAML and JSON → validated resources that know where they were written. */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, type Document, type Node, type ParsedNode } from "yaml";
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseAllDocuments,
+  type Document,
+  type Node,
+  type ParsedNode,
+} from "yaml";
 import { checkResource } from "./check-resource.ts";
 import { placed, type Locate, type PathStep, type Place, type Problem } from "./problems.ts";
 import { resourceKey } from "./resource-key.ts";
@@ -49,16 +59,27 @@ export function readDocuments(sources: readonly DocumentSource[]): ReadDocuments
     }
   }
   const order = new Map(sources.map(({ file }, index) => [file, index]));
-  problems.sort((a, b) => (order.get(a.file) ?? 0) - (order.get(b.file) ?? 0) || a.line - b.line || a.column - b.column);
+  problems.sort(
+    (a, b) => (order.get(a.file) ?? 0) - (order.get(b.file) ?? 0) || a.line - b.line || a.column - b.column,
+  );
   return { resources, problems: problems.slice(0, maxProblems) };
 }
 
 function readSource({ file, text }: DocumentSource, problems: Problem[]): WrittenResource[] {
-  const fail = (code: Problem["code"], line: number, column: number, message: string, suggestion: string | null = null): void => {
+  const fail = (
+    code: Problem["code"],
+    line: number,
+    column: number,
+    message: string,
+    suggestion: string | null = null,
+  ): void => {
     problems.push({ code, severity: "error", file, line, column, message, suggestion });
   };
   // UTF-8 is at most three bytes per UTF-16 unit: the exact count is only needed in between.
-  if (text.length > maxSourceBytes || (text.length * 3 > maxSourceBytes && new TextEncoder().encode(text).length > maxSourceBytes)) {
+  if (
+    text.length > maxSourceBytes ||
+    (text.length * 3 > maxSourceBytes && new TextEncoder().encode(text).length > maxSourceBytes)
+  ) {
     fail("FM0003", 1, 1, `larger than ${maxSourceBytes} bytes`, "split it");
     return [];
   }
@@ -67,7 +88,14 @@ function readSource({ file, text }: DocumentSource, problems: Problem[]): Writte
   const found: WrittenResource[] = [];
   let isEmpty = true;
   try {
-    const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, version: "1.2", uniqueKeys: false, stringKeys: true, logLevel: "silent" });
+    const documents = parseAllDocuments(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      version: "1.2",
+      uniqueKeys: false,
+      stringKeys: true,
+      logLevel: "silent",
+    });
     for (const document of Array.isArray(documents) ? (documents as Document.Parsed[]) : []) {
       let isBroken = false;
       // Tabs and the like: YAML's rules about layout do not bind a text that is JSON.
@@ -77,7 +105,12 @@ function readSource({ file, text }: DocumentSource, problems: Problem[]): Writte
           isBroken = true;
           // The parser recurses per level and reports its own overflow as an error of the text.
           const tooDeep = /call stack|stack overflow/i.test(error.message);
-          fail(tooDeep ? "FM0004" : "FM0001", at.line, at.col, tooDeep ? "nested too deeply to read" : sentence(error.message));
+          fail(
+            tooDeep ? "FM0004" : "FM0001",
+            at.line,
+            at.col,
+            tooDeep ? "nested too deeply to read" : sentence(error.message),
+          );
           if (tooDeep) return [];
         }
       }
@@ -105,7 +138,12 @@ function readSource({ file, text }: DocumentSource, problems: Problem[]): Writte
     // The parser recurses per level and counts aliases: what is too much for it ends here, not the process.
     isEmpty = false;
     const tooMuch = error instanceof RangeError || error instanceof ReferenceError;
-    fail(tooMuch ? "FM0004" : "FM0001", 1, 1, tooMuch ? "nested or aliased too deeply to read" : sentence(String(error)));
+    fail(
+      tooMuch ? "FM0004" : "FM0001",
+      1,
+      1,
+      tooMuch ? "nested or aliased too deeply to read" : sentence(String(error)),
+    );
   }
   if (isEmpty) fail("FM0005", 1, 1, "holds no document");
   return found;
@@ -115,7 +153,8 @@ function readSource({ file, text }: DocumentSource, problems: Problem[]): Writte
 function members(value: unknown): (readonly [value: unknown, prefix: readonly PathStep[]])[] {
   if (Array.isArray(value)) return value.map((item, index) => [item, [index]] as const);
   const list = value as { kind?: unknown; items?: unknown } | null;
-  if (list?.kind === "List" && Array.isArray(list.items)) return list.items.map((item, index) => [item, ["items", index]] as const);
+  if (list?.kind === "List" && Array.isArray(list.items))
+    return list.items.map((item, index) => [item, ["items", index]] as const);
   return [[value, []]];
 }
 
@@ -153,12 +192,22 @@ interface Defect {
  * key with every other: a minute of CPU for one file of 600 KB.
  */
 function inspect(node: unknown, depth: number): Defect | null {
-  if (depth > maxDepth) return { code: "FM0004", offset: (node as Node | null)?.range?.[0] ?? 0, message: `nested deeper than ${maxDepth} levels` };
+  if (depth > maxDepth)
+    return {
+      code: "FM0004",
+      offset: (node as Node | null)?.range?.[0] ?? 0,
+      message: `nested deeper than ${maxDepth} levels`,
+    };
   if (isMap(node)) {
     const keys = new Set<unknown>();
     for (const { key, value } of node.items) {
       const name = isScalar(key) ? key.value : key;
-      if (keys.has(name)) return { code: "FM0002", offset: (key as Node | null)?.range?.[0] ?? 0, message: `key ${String(name)} is written twice` };
+      if (keys.has(name))
+        return {
+          code: "FM0002",
+          offset: (key as Node | null)?.range?.[0] ?? 0,
+          message: `key ${String(name)} is written twice`,
+        };
       keys.add(name);
       const defect = inspect(value, depth + 1);
       if (defect !== null) return defect;

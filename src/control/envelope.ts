@@ -27,7 +27,12 @@ export interface Envelope {
 }
 
 /** Puts documents in order and computes their digest. */
-export async function sealEnvelope(mesh: string, epoch: string, version: number, documents: readonly Resource[]): Promise<Envelope> {
+export async function sealEnvelope(
+  mesh: string,
+  epoch: string,
+  version: number,
+  documents: readonly Resource[],
+): Promise<Envelope> {
   const ordered = [...documents].sort(compareResources);
   return { mesh, epoch, version, digest: await digestOf(canonicalJson(ordered)), documents: ordered };
 }
@@ -46,19 +51,35 @@ export function encodeEnvelope(envelope: Envelope): string {
 export async function decodeEnvelope(stored: StoredSnapshot, mesh: string): Promise<Envelope> {
   const fields = parseBounded(stored.body);
   const say = (message: string): never => refuse(`version ${stored.version}: ${message}`);
-  if (typeof fields !== "object" || fields === null || Array.isArray(fields)) return say("the envelope is not an object");
-  const { schema = 1, mesh: named = mesh, epoch = stored.epoch, version = stored.version, digest, documents } = fields as Record<string, unknown>;
+  if (typeof fields !== "object" || fields === null || Array.isArray(fields))
+    return say("the envelope is not an object");
+  const {
+    schema = 1,
+    mesh: named = mesh,
+    epoch = stored.epoch,
+    version = stored.version,
+    digest,
+    documents,
+  } = fields as Record<string, unknown>;
   if (!Number.isSafeInteger(stored.version) || stored.version < 1) return say("not a version number");
   // R22: a later layout may mean something else by the same words.
   if (schema !== 1) return say(`schema ${String(schema)} is not known to this version of fetchmesh`);
   if (named !== mesh) return say(`it is for mesh "${String(named).slice(0, 80)}", not "${mesh}"`);
-  if (epoch !== stored.epoch || version !== stored.version) return say("epoch or version differ from the store's pointer");
+  if (epoch !== stored.epoch || version !== stored.version)
+    return say("epoch or version differ from the store's pointer");
   if (!Array.isArray(documents)) return say("documents is not a list");
   if (documents.length > maxDocuments) return say(`more than ${maxDocuments} documents`);
   // The digest is of what was written, before this version's reading of it: defaults must not change it.
-  if (digest !== undefined && digest !== (await digestOf(canonicalJson(documents)))) return say("the digest does not match the documents");
+  if (digest !== undefined && digest !== (await digestOf(canonicalJson(documents))))
+    return say("the digest does not match the documents");
   const resources = checkAll(documents, say);
-  return { mesh, epoch: stored.epoch, version: stored.version, digest: typeof digest === "string" ? digest : await digestOf(canonicalJson(documents)), documents: resources };
+  return {
+    mesh,
+    epoch: stored.epoch,
+    version: stored.version,
+    digest: typeof digest === "string" ? digest : await digestOf(canonicalJson(documents)),
+    documents: resources,
+  };
 }
 
 function checkAll(documents: readonly unknown[], say: (message: string) => never): Resource[] {
@@ -70,7 +91,9 @@ function checkAll(documents: readonly unknown[], say: (message: string) => never
     const checked = checkResource(document);
     if ("issues" in checked) {
       for (const { path, message, suggestion } of checked.issues) {
-        reasons.push(`documents[${index}] ${pathText(path)}: ${message}${suggestion === null ? "" : ` (${suggestion})`}`);
+        reasons.push(
+          `documents[${index}] ${pathText(path)}: ${message}${suggestion === null ? "" : ` (${suggestion})`}`,
+        );
       }
       continue;
     }
@@ -94,7 +117,8 @@ function checkAll(documents: readonly unknown[], say: (message: string) => never
  * @throws {MeshError} ERR_STORE_CORRUPT
  */
 export function parseBounded(text: string, maxBytes: number = maxEnvelopeBytes): unknown {
-  if (text.length > maxBytes || (text.length * 3 > maxBytes && new TextEncoder().encode(text).length > maxBytes)) return refuse(`larger than ${maxBytes} bytes`);
+  if (text.length > maxBytes || (text.length * 3 > maxBytes && new TextEncoder().encode(text).length > maxBytes))
+    return refuse(`larger than ${maxBytes} bytes`);
   let depth = 0;
   let inString = false;
   for (let i = 0; i < text.length; i++) {

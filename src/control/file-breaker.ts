@@ -43,12 +43,21 @@ export function fileBreaker(files: Files, paths: FilePaths, clock: Clock): Break
     withdraw: (vote) => files.remove(pathOf(vote)),
     votes: async () => (await votes()).map(([, vote]) => vote),
     async override(override) {
-      const others = (await overrides()).filter((each) => each.service !== override.service || each.namespace !== override.namespace || each.endpoint !== override.endpoint);
+      const others = (await overrides()).filter(
+        (each) =>
+          each.service !== override.service ||
+          each.namespace !== override.namespace ||
+          each.endpoint !== override.endpoint,
+      );
       await files.writeAtomic(paths.overrides, JSON.stringify([...others, override]));
     },
     async reset(service, namespace, endpoint) {
-      for (const [name, vote] of await votes()) if (isOf(vote, service, namespace, endpoint)) await files.remove(`${paths.votes}/${name}`);
-      await files.writeAtomic(paths.overrides, JSON.stringify((await overrides()).filter((each) => !isOf(each, service, namespace, endpoint))));
+      for (const [name, vote] of await votes())
+        if (isOf(vote, service, namespace, endpoint)) await files.remove(`${paths.votes}/${name}`);
+      await files.writeAtomic(
+        paths.overrides,
+        JSON.stringify((await overrides()).filter((each) => !isOf(each, service, namespace, endpoint))),
+      );
     },
     overrides,
   };

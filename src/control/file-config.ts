@@ -51,7 +51,8 @@ export function fileConfig(files: Files, paths: FilePaths, random: Random): Conf
     },
     history: async (limit) => (await history()).slice(0, limit),
     async publish({ expectedVersion, next, history: entry }) {
-      const conflict = (actual: number): MeshError => new MeshError("ERR_VERSION_CONFLICT", `the current version is ${actual}, not ${expectedVersion}`);
+      const conflict = (actual: number): MeshError =>
+        new MeshError("ERR_VERSION_CONFLICT", `the current version is ${actual}, not ${expectedVersion}`);
       const before = await versionOnDisk();
       // An unreadable file has no version to compare: whoever publishes replaces it.
       if (before !== expectedVersion && before !== -1) throw conflict(before);
@@ -96,5 +97,7 @@ function storedSnapshot(text: string, path: string): StoredSnapshot {
       return { epoch, version: version as number, body: typeof body === "string" ? body : text };
     }
   }
-  throw new MeshError("ERR_STORE_CORRUPT", `${path} has no usable "epoch" and "version"`, { advice: "Write an object with epoch, version (a whole number, higher than before) and documents." });
+  throw new MeshError("ERR_STORE_CORRUPT", `${path} has no usable "epoch" and "version"`, {
+    advice: "Write an object with epoch, version (a whole number, higher than before) and documents.",
+  });
 }

@@ -29,11 +29,14 @@ export function fileRegistry(files: Files, { instances: folder }: FilePaths, clo
       await files.writeAtomic(pathOf(record.id), JSON.stringify({ record, expiresAtMs: clock.epochMs() + ttlMs }));
     },
     async deregister(id) {
-      if (await files.exists(pathOf(id))) await files.writeAtomic(pathOf(id), JSON.stringify({ leftAtMs: clock.epochMs() }));
+      if (await files.exists(pathOf(id)))
+        await files.writeAtomic(pathOf(id), JSON.stringify({ leftAtMs: clock.epochMs() }));
     },
     async instances() {
       const nowMs = clock.epochMs();
-      return (await entries()).flatMap(([id, { record, expiresAtMs }]) => (record !== null && record.id === id && expiresAtMs > nowMs ? [record] : []));
+      return (await entries()).flatMap(([id, { record, expiresAtMs }]) =>
+        record !== null && record.id === id && expiresAtMs > nowMs ? [record] : [],
+      );
     },
     async departed() {
       const nowMs = clock.epochMs();

@@ -84,7 +84,11 @@ class FileStore implements Store {
       } catch (cause) {
         if (this.isConnected) this.#warn(`${this.name}: ${cause instanceof Error ? cause.message : String(cause)}`);
         this.isConnected = false;
-        throw new MeshError("ERR_STORE_UNAVAILABLE", `${this.name}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+        throw new MeshError(
+          "ERR_STORE_UNAVAILABLE",
+          `${this.name}: ${cause instanceof Error ? cause.message : String(cause)}`,
+          { cause },
+        );
       }
     };
     return {

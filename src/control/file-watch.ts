@@ -18,7 +18,7 @@ export class FileWatch {
   #isOpen = false;
   #stands = false;
   #known = new Map<string, InstanceRecord>();
-  #reading: Promise<void> | null = null;
+  #isReading = false;
   #isDirty = false;
 
   constructor(deps: FileWatchDeps) {
@@ -75,14 +75,16 @@ export class FileWatch {
   /** Every heartbeat of every instance changes a file here: read once for all that came meanwhile. */
   #instancesChanged(): void {
     this.#isDirty = true;
-    this.#reading ??= this.#readUntilClean().finally(() => (this.#reading = null));
+    if (!this.#isReading) void this.#readUntilClean();
   }
 
   async #readUntilClean(): Promise<void> {
+    this.#isReading = true;
     while (this.#isDirty && this.#isOpen) {
       this.#isDirty = false;
       await this.#readInstances();
     }
+    this.#isReading = false;
   }
 
   async #readInstances(): Promise<void> {
@@ -96,9 +98,11 @@ export class FileWatch {
     const changed = new Map<string, InstanceRecord>();
     for (const [id, record] of next) {
       const before = this.#known.get(id);
-      if (before === undefined || visibleText(before) !== visibleText(record)) changed.set(`${record.namespace}/${record.service}`, record);
+      if (before === undefined || visibleText(before) !== visibleText(record))
+        changed.set(`${record.namespace}/${record.service}`, record);
     }
-    for (const [id, record] of this.#known) if (!next.has(id)) changed.set(`${record.namespace}/${record.service}`, record);
+    for (const [id, record] of this.#known)
+      if (!next.has(id)) changed.set(`${record.namespace}/${record.service}`, record);
     this.#known = next;
     for (const { service, namespace } of changed.values()) this.#tell({ t: "endpoints", service, namespace });
   }

@@ -5,11 +5,24 @@ import { MeshError } from "../errors.ts";
 import { breakerOverride, breakerVote } from "./breaker-record.ts";
 import type { HttpCall } from "./http-store.ts";
 import { readRecord } from "./registry-record.ts";
-import type { BreakerOverride, BreakerStore, BreakerVote, ConfigStore, HistoryEntry, RegistryStore, SnapshotPointer, StoredSnapshot } from "./store.ts";
+import type {
+  BreakerOverride,
+  BreakerStore,
+  BreakerVote,
+  ConfigStore,
+  HistoryEntry,
+  RegistryStore,
+  SnapshotPointer,
+  StoredSnapshot,
+} from "./store.ts";
 
 const pointerReply = z.nullable(z.object({ epoch: z.string(), version: z.int().check(z.gte(1)) }));
 const snapshotReply = z.object({ epoch: z.string(), version: z.int().check(z.gte(1)), body: z.string() });
-const historyReply = z.object({ versions: z.array(z.object({ version: z.int(), author: z.string(), message: z.string(), at: z.string(), changes: z.int() })) });
+const historyReply = z.object({
+  versions: z.array(
+    z.object({ version: z.int(), author: z.string(), message: z.string(), at: z.string(), changes: z.int() }),
+  ),
+});
 const instancesReply = z.object({ instances: z.array(z.unknown()), departed: z.array(z.string()) });
 const breakersReply = z.object({ votes: z.array(z.unknown()), overrides: z.array(z.unknown()) });
 
@@ -18,7 +31,12 @@ export function httpConfig(call: HttpCall): ConfigStore {
   return {
     pointer: async (): Promise<SnapshotPointer | null> => read(pointerReply, (await call("GET", "/v1/pointer")).body),
     async current() {
-      const { status, etag, body } = await call("GET", "/v1/snapshot", undefined, known === null ? {} : { "if-none-match": known.etag });
+      const { status, etag, body } = await call(
+        "GET",
+        "/v1/snapshot",
+        undefined,
+        known === null ? {} : { "if-none-match": known.etag },
+      );
       if (status === 304 && known !== null) return known.stored;
       if (status === 204) return null;
       const stored = read(snapshotReply, body);
@@ -33,7 +51,8 @@ export function httpConfig(call: HttpCall): ConfigStore {
         throw error;
       }
     },
-    history: async (limit): Promise<readonly HistoryEntry[]> => read(historyReply, (await call("GET", `/v1/history?limit=${limit}`)).body).versions,
+    history: async (limit): Promise<readonly HistoryEntry[]> =>
+      read(historyReply, (await call("GET", `/v1/history?limit=${limit}`)).body).versions,
     async publish(request) {
       await call("POST", "/v1/publish", request);
     },
@@ -47,7 +66,10 @@ export function httpRegistry(call: HttpCall): RegistryStore {
       await call("PUT", `/v1/instances/${encodeURIComponent(record.id)}`, { record, ttlMs });
     },
     async deregister(id, service, namespace) {
-      await call("DELETE", `/v1/instances/${encodeURIComponent(id)}?${new URLSearchParams({ service, namespace }).toString()}`);
+      await call(
+        "DELETE",
+        `/v1/instances/${encodeURIComponent(id)}?${new URLSearchParams({ service, namespace }).toString()}`,
+      );
     },
     async instances() {
       const reply = read(instancesReply, (await call("GET", "/v1/instances")).body);
@@ -66,7 +88,10 @@ export function httpBreaker(call: HttpCall, clock: Clock): BreakerStore {
     (reading ??= call("GET", "/v1/breakers")
       .then(({ body }) => {
         const { votes, overrides } = read(breakersReply, body);
-        return { votes: votes.flatMap((vote) => accept(breakerVote, vote)), overrides: overrides.flatMap((override) => accept(breakerOverride, override)) };
+        return {
+          votes: votes.flatMap((vote) => accept(breakerVote, vote)),
+          overrides: overrides.flatMap((override) => accept(breakerOverride, override)),
+        };
       })
       .finally(() => (reading = null)));
   return {
@@ -91,7 +116,11 @@ export function httpBreaker(call: HttpCall, clock: Clock): BreakerStore {
 function read<T>(schema: z.ZodMiniType<T>, body: unknown): T {
   const result = z.safeParse(schema, body);
   if (result.success) return result.data;
-  throw new MeshError("ERR_STORE_CORRUPT", "the control plane's reply is not what this version of fetchmesh understands", { cause: result.error });
+  throw new MeshError(
+    "ERR_STORE_CORRUPT",
+    "the control plane's reply is not what this version of fetchmesh understands",
+    { cause: result.error },
+  );
 }
 
 function accept<T>(schema: z.ZodMiniType<T>, value: unknown): T[] {

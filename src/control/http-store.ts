@@ -32,7 +32,12 @@ const requestTimeoutMs = 5_000;
 /** The control plane sends at most a snapshot, which is bounded. */
 const maxReplyChars = 4_194_304;
 
-export type HttpCall = (method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>) => Promise<HttpReply>;
+export type HttpCall = (
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Readonly<Record<string, string>>,
+) => Promise<HttpReply>;
 
 export interface HttpReply {
   readonly status: number;
@@ -66,7 +71,13 @@ class HttpStore implements Store {
     this.config = httpConfig(call);
     this.registry = httpRegistry(call);
     this.breaker = httpBreaker(call, clock);
-    this.#hints = new HttpHints({ open: (signal) => this.#fetch(this.#request("GET", "/v1/events", undefined, { accept: "text/event-stream" }, signal)), clock, random, isOn: hints });
+    this.#hints = new HttpHints({
+      open: (signal) =>
+        this.#fetch(this.#request("GET", "/v1/events", undefined, { accept: "text/event-stream" }, signal)),
+      clock,
+      random,
+      isOn: hints,
+    });
   }
 
   watch(listener: (hint: Hint) => void): () => void {
@@ -78,7 +89,13 @@ class HttpStore implements Store {
     this.#hints.close();
   }
 
-  #request(method: string, path: string, body: unknown, headers: Readonly<Record<string, string>>, signal: AbortSignal): Request {
+  #request(
+    method: string,
+    path: string,
+    body: unknown,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Request {
     const all = new Headers(headers);
     if (this.#token !== null) all.set("authorization", `Bearer ${this.#token}`);
     const init: RequestInit = { method, headers: all, signal, redirect: "manual" };
@@ -89,7 +106,12 @@ class HttpStore implements Store {
     return new Request(this.#base + path, init);
   }
 
-  async #call(method: string, path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<HttpReply> {
+  async #call(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<HttpReply> {
     if (this.#isClosed) throw new MeshError("ERR_STORE_UNAVAILABLE", `${this.name}: closed`);
     const abort = new AbortController();
     const timer = this.#clock.after(requestTimeoutMs, () => abort.abort());
@@ -100,7 +122,10 @@ class HttpStore implements Store {
       text = await reply.text();
     } catch (cause) {
       this.isConnected = false;
-      throw new MeshError("ERR_STORE_UNAVAILABLE", `the control plane at ${this.name} does not answer`, { cause, advice: "What was applied before goes on working; check that it runs and is reachable." });
+      throw new MeshError("ERR_STORE_UNAVAILABLE", `the control plane at ${this.name} does not answer`, {
+        cause,
+        advice: "What was applied before goes on working; check that it runs and is reachable.",
+      });
     } finally {
       timer.cancel();
     }
@@ -131,7 +156,8 @@ function refusal(name: string, status: number, text: string): MeshError {
     // The status has to do.
   }
   const { code, detail, advice } = problem;
-  const known = typeof code === "string" && Object.hasOwn(errorTable, code) ? (code as MeshErrorCode) : "ERR_STORE_UNAVAILABLE";
+  const known =
+    typeof code === "string" && Object.hasOwn(errorTable, code) ? (code as MeshErrorCode) : "ERR_STORE_UNAVAILABLE";
   const message = typeof detail === "string" ? detail.slice(0, 500) : `the control plane at ${name} answered ${status}`;
   return new MeshError(known, message, typeof advice === "string" ? { advice: advice.slice(0, 500) } : {});
 }

@@ -23,9 +23,12 @@ export interface OpenStoreDeps {
 export async function openStore(url: string, deps: OpenStoreDeps): Promise<Store> {
   const { mesh, clock, random, files, fetch, warn } = deps;
   if (url === "memory") return (await import("./store-memory.ts")).memoryStore(clock);
-  if (url.startsWith("file:")) return (await import("./file-store.ts")).fileStore({ path: filePath(url), mesh, clock, random, files, warn });
-  if (/^rediss?:\/\//.test(url)) return (await import("./redis-store.ts")).redisStore({ url, mesh, clock, random, warn });
-  if (url.startsWith("https://") && fetch !== null) return (await import("./http-store.ts")).httpStore({ control: url, fetch, clock, random });
+  if (url.startsWith("file:"))
+    return (await import("./file-store.ts")).fileStore({ path: filePath(url), mesh, clock, random, files, warn });
+  if (/^rediss?:\/\//.test(url))
+    return (await import("./redis-store.ts")).redisStore({ url, mesh, clock, random, warn });
+  if (url.startsWith("https://") && fetch !== null)
+    return (await import("./http-store.ts")).httpStore({ control: url, fetch, clock, random });
   throw new MeshError("ERR_OPTION_INVALID", `"${url.replace(/\/\/[^@/]*@/, "//…@")}" is not the URL of a store`, {
     advice: "A store is memory, file:PATH, redis://HOST:PORT or rediss://HOST:PORT",
   });

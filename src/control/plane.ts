@@ -61,12 +61,16 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       mesh,
       clock,
       issued: ({ spiffeId, serial }) => log("info", `issued a certificate for ${spiffeId}, serial ${serial}`),
-      failed: (error) => log("error", `the CA's intermediate certificate could not be renewed: ${describeError(error)}`),
+      failed: (error) =>
+        log("error", `the CA's intermediate certificate could not be renewed: ${describeError(error)}`),
     },
   );
   const ledger = await openTokenLedger({
     clock,
-    file: { load: () => files.readText(inCa("tokens.used.json")), save: (text) => files.writeAtomic(inCa("tokens.used.json"), text, 0o600) },
+    file: {
+      load: () => files.readText(inCa("tokens.used.json")),
+      save: (text) => files.writeAtomic(inCa("tokens.used.json"), text, 0o600),
+    },
   });
   const configKey = await loadConfigKey(files, inCa("config.key.json"));
   const operatorToken = await loadOperatorToken(files, `${dir}/operator.token`);
@@ -96,7 +100,10 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
   const own = await issuedWorkload({
     spiffeId: controlId(trustDomain),
     request: async (csr) => {
-      const { chainPem } = await authority.issue(csr, controlId(trustDomain), { ttlMs: Math.max(certTtlMs, 60_000), ...namesOf(options.listen.host) });
+      const { chainPem } = await authority.issue(csr, controlId(trustDomain), {
+        ttlMs: Math.max(certTtlMs, 60_000),
+        ...namesOf(options.listen.host),
+      });
       return { chainPem, rootsPem: authority.rootsPem };
     },
     clock,
@@ -104,13 +111,29 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     events: { certificateFailed: (reason) => log("error", reason) },
   });
   const tls = { identity: own.current.identity, trust: own.current.trust, clientAuth: "requested" } as const;
-  const server = await serveFetch(transport, { ...options.listen, tls }, (request, { socket }) => {
-    const peer = socket.peerCertificates.length === 0 ? null : verifyPeerChain(socket.peerCertificates, { trustDomain, nowMs: clock.epochMs() });
-    return api(request, typeof peer === "string" ? null : peer);
-  }, { clock, maxBodyBytes: 4_194_304, events: { handshakeRefused: (reason, from) => log("warn", `refused a connection from ${from}: ${reason}`) } });
+  const server = await serveFetch(
+    transport,
+    { ...options.listen, tls },
+    (request, { socket }) => {
+      const peer =
+        socket.peerCertificates.length === 0
+          ? null
+          : verifyPeerChain(socket.peerCertificates, { trustDomain, nowMs: clock.epochMs() });
+      return api(request, typeof peer === "string" ? null : peer);
+    },
+    {
+      clock,
+      maxBodyBytes: 4_194_304,
+      events: { handshakeRefused: (reason, from) => log("warn", `refused a connection from ${from}: ${reason}`) },
+    },
+  );
   const stopRenewing = own.onChange(({ identity, trust }) => server.rotate(identity, trust));
   address = `https://${urlHost(options.listen.host)}:${server.port}`;
-  const reseeding = keepSeeded({ publisher, random, onReseeded: (version) => log("warn", `the store had lost its config: published it again as version ${version}`) });
+  const reseeding = keepSeeded({
+    publisher,
+    random,
+    onReseeded: (version) => log("warn", `the store had lost its config: published it again as version ${version}`),
+  });
 
   const rootPem = authority.rootsPem.join("");
   await files.writeAtomic(`${dir}/root.pem`, rootPem, 0o644);
@@ -149,7 +172,9 @@ async function loadOperatorToken(files: Files, path: string): Promise<string> {
   const known = (await files.readText(path))?.trim();
   if (known !== undefined) {
     if (/^[A-Za-z0-9_-]{32,}$/.test(known)) return known;
-    throw new MeshError("ERR_OPTION_INVALID", `${path} does not hold an operator's token`, { advice: "Remove it: a new one is made at the next start." });
+    throw new MeshError("ERR_OPTION_INVALID", `${path} does not hold an operator's token`, {
+      advice: "Remove it: a new one is made at the next start.",
+    });
   }
   const token = randomHex(32);
   await files.writeAtomic(path, `${token}\n`, 0o600);

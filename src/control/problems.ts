@@ -34,7 +34,8 @@ const table = {
 export type ProblemCode = keyof typeof table;
 
 /** Title and severity of every code: the list in the documentation is made from this. */
-export const problemTable: Readonly<Record<ProblemCode, { readonly severity: Severity; readonly title: string }>> = table;
+export const problemTable: Readonly<Record<ProblemCode, { readonly severity: Severity; readonly title: string }>> =
+  table;
 
 /** Something wrong, and where. */
 export interface Problem {

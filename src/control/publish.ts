@@ -8,7 +8,14 @@ import { MeshError } from "../errors.ts";
 import { difference, upsert, withoutSides, type Change, type Edit } from "./changes.ts";
 import { compileSnapshot } from "./compile.ts";
 import { readDocuments, type DocumentSource } from "./documents.ts";
-import { decodeEnvelope, encodeEnvelope, maxDocuments, maxEnvelopeBytes, sealEnvelope, type Envelope } from "./envelope.ts";
+import {
+  decodeEnvelope,
+  encodeEnvelope,
+  maxDocuments,
+  maxEnvelopeBytes,
+  sealEnvelope,
+  type Envelope,
+} from "./envelope.ts";
 import { hasErrors, type Locate, type Problem } from "./problems.ts";
 import { resourceKey } from "./resource-key.ts";
 import type { Resource } from "./resources.ts";
@@ -64,7 +71,9 @@ export async function readCurrent(publisher: Publisher): Promise<Envelope> {
 export async function readVersion(publisher: Publisher, version: number): Promise<Envelope> {
   const stored = await publisher.store.config.version(version);
   if (stored === null) {
-    throw new MeshError("ERR_RESOURCE_NOT_FOUND", `version ${version} is not kept`, { advice: "The last 20 versions are: see fetchmesh history." });
+    throw new MeshError("ERR_RESOURCE_NOT_FOUND", `version ${version} is not kept`, {
+      advice: "The last 20 versions are: see fetchmesh history.",
+    });
   }
   return decodeEnvelope({ ...stored, body: await openBody(publisher, stored.body) }, publisher.mesh);
 }
@@ -78,7 +87,11 @@ export function applyDocuments(
 ): Promise<PublishResult> {
   const read = readDocuments(sources);
   return commit(publisher, note, (current, at) => {
-    const { documents, edits } = upsert(current.documents, read.resources.map(({ resource }) => resource), at);
+    const { documents, edits } = upsert(
+      current.documents,
+      read.resources.map(({ resource }) => resource),
+      at,
+    );
     const problems = [...read.problems, ...validateWritten(documents, read.resources, knownServices)];
     return { documents, edits, problems };
   });
@@ -93,14 +106,20 @@ export function deleteDocument(
 ): Promise<PublishResult> {
   return commit(publisher, note, (current) => {
     const isTarget = ({ kind, metadata }: Resource): boolean =>
-      kind.toLowerCase() === target.kind.toLowerCase() && metadata.namespace === target.namespace && metadata.name === target.name;
+      kind.toLowerCase() === target.kind.toLowerCase() &&
+      metadata.namespace === target.namespace &&
+      metadata.name === target.name;
     const documents = current.documents.filter((document) => !isTarget(document));
     if (documents.length === current.documents.length) {
       throw new MeshError("ERR_RESOURCE_NOT_FOUND", `there is no ${target.kind} ${target.namespace}/${target.name}`, {
         advice: "List what there is: fetchmesh get.",
       });
     }
-    return { documents, edits: difference(current.documents, documents), problems: broughtAbout(current.documents, documents, knownServices) };
+    return {
+      documents,
+      edits: difference(current.documents, documents),
+      problems: broughtAbout(current.documents, documents, knownServices),
+    };
   });
 }
 
@@ -116,13 +135,24 @@ export async function rollbackTo(publisher: Publisher, version: number, note: Pu
 }
 
 /** What `applyDocuments` would change, as unified diffs of YAML. */
-export async function diffDocuments(publisher: Publisher, sources: readonly DocumentSource[], knownServices: ReadonlySet<ServiceKey>): Promise<DocumentDiff> {
+export async function diffDocuments(
+  publisher: Publisher,
+  sources: readonly DocumentSource[],
+  knownServices: ReadonlySet<ServiceKey>,
+): Promise<DocumentDiff> {
   const read = readDocuments(sources);
   const current = await readCurrent(publisher);
-  const { documents, edits } = upsert(current.documents, read.resources.map(({ resource }) => resource), timestamp(publisher.clock));
+  const { documents, edits } = upsert(
+    current.documents,
+    read.resources.map(({ resource }) => resource),
+    timestamp(publisher.clock),
+  );
   const changes = edits
     .filter(({ action }) => action !== "unchanged")
-    .map((edit) => ({ ...withoutSides(edit), patch: unifiedDiff(`${edit.kind}/${edit.namespace}/${edit.name}.yaml`, yamlOf(edit.before), yamlOf(edit.after)) }));
+    .map((edit) => ({
+      ...withoutSides(edit),
+      patch: unifiedDiff(`${edit.kind}/${edit.namespace}/${edit.name}.yaml`, yamlOf(edit.before), yamlOf(edit.after)),
+    }));
   return { changes, problems: [...read.problems, ...validateWritten(documents, read.resources, knownServices)] };
 }
 
@@ -142,17 +172,23 @@ interface Plan {
 // Somebody wins every round. With eight writers, nobody loses a thousand in a row unless something else is wrong.
 const maxRounds = 1_000;
 
-async function commit(publisher: Publisher, note: PublishNote, plan: (current: Envelope, at: string) => Plan): Promise<PublishResult> {
+async function commit(
+  publisher: Publisher,
+  note: PublishNote,
+  plan: (current: Envelope, at: string) => Plan,
+): Promise<PublishResult> {
   const { store, clock, mesh } = publisher;
   for (let round = 1; ; round++) {
     const current = await readCurrentForWriting(publisher);
-    if (note.expectVersion !== undefined && note.expectVersion !== current.version) throw conflict(current.version, note.expectVersion);
+    if (note.expectVersion !== undefined && note.expectVersion !== current.version)
+      throw conflict(current.version, note.expectVersion);
     const at = timestamp(clock);
     const { documents, edits, problems } = plan(current, at);
     if (hasErrors(problems)) return { refused: problems };
     const changes = edits.map(withoutSides);
     const changed = changes.filter(({ action }) => action !== "unchanged").length;
-    if (changed === 0 && !current.isUnreadable) return { version: current.version, digest: current.digest, changes, problems };
+    if (changed === 0 && !current.isUnreadable)
+      return { version: current.version, digest: current.digest, changes, problems };
     const epoch = current.version === 0 ? newEpoch(clock.epochMs(), current.epoch) : current.epoch;
     const next = await sealEnvelope(mesh, epoch, current.version + 1, documents);
     const text = encodeEnvelope(next);
@@ -164,7 +200,12 @@ async function commit(publisher: Publisher, note: PublishNote, plan: (current: E
     const body = publisher.sign === undefined ? text : await publisher.sign(text);
     try {
       const history = { version: next.version, author: note.author, message: note.message, at, changes: changed };
-      await store.config.publish({ expectedVersion: current.version, next: { epoch, version: next.version, body }, history, digest: next.digest });
+      await store.config.publish({
+        expectedVersion: current.version,
+        next: { epoch, version: next.version, body },
+        history,
+        digest: next.digest,
+      });
       return { version: next.version, digest: next.digest, changes, problems };
     } catch (error) {
       const lostRace = error instanceof MeshError && error.code === "ERR_VERSION_CONFLICT";
@@ -193,37 +234,63 @@ async function lastReadable(publisher: Publisher, below: number): Promise<readon
     try {
       return (await readVersion(publisher, version)).documents;
     } catch (error) {
-      const isJustUnusable = error instanceof MeshError && (error.code === "ERR_STORE_CORRUPT" || error.code === "ERR_RESOURCE_NOT_FOUND");
+      const isJustUnusable =
+        error instanceof MeshError && (error.code === "ERR_STORE_CORRUPT" || error.code === "ERR_RESOURCE_NOT_FOUND");
       if (!isJustUnusable) throw error;
     }
   }
   return [];
 }
 
-function validateWritten(documents: readonly Resource[], written: readonly { resource: Resource; locate: Locate }[], knownServices: ReadonlySet<ServiceKey>): Problem[] {
+function validateWritten(
+  documents: readonly Resource[],
+  written: readonly { resource: Resource; locate: Locate }[],
+  knownServices: ReadonlySet<ServiceKey>,
+): Problem[] {
   const places = new Map(written.map(({ resource, locate }) => [resourceKey(resource), locate]));
-  const problems = validateDocuments(documents, { knownServices, locate: (document) => places.get(resourceKey(document)) });
+  const problems = validateDocuments(documents, {
+    knownServices,
+    locate: (document) => places.get(resourceKey(document)),
+  });
   // What was published before is not this author's to fix: an instance that went away must not block every later change.
   return problems.filter(({ line }) => line > 0);
 }
 
 /** Problems that a change causes in documents it does not contain. */
-function broughtAbout(before: readonly Resource[], after: readonly Resource[], knownServices: ReadonlySet<ServiceKey>): Problem[] {
+function broughtAbout(
+  before: readonly Resource[],
+  after: readonly Resource[],
+  knownServices: ReadonlySet<ServiceKey>,
+): Problem[] {
   const context = { knownServices, locate: () => undefined };
   const known = new Set(validateDocuments(before, context).map(({ message }) => message));
   return validateDocuments(after, context).filter(({ message }) => !known.has(message));
 }
 
 function exceeds({ documents }: Envelope, text: string): Problem | null {
-  const problem = (message: string): Problem => ({ code: "FM0209", severity: "error", file: "published", line: 0, column: 0, message, suggestion: null });
-  if (documents.length > maxDocuments) return problem(`the mesh would have ${documents.length} documents; at most ${maxDocuments} are distributed`);
+  const problem = (message: string): Problem => ({
+    code: "FM0209",
+    severity: "error",
+    file: "published",
+    line: 0,
+    column: 0,
+    message,
+    suggestion: null,
+  });
+  if (documents.length > maxDocuments)
+    return problem(`the mesh would have ${documents.length} documents; at most ${maxDocuments} are distributed`);
   const bytes = new TextEncoder().encode(text).length;
-  return bytes > maxEnvelopeBytes ? problem(`all documents together would take ${bytes} bytes; at most ${maxEnvelopeBytes} are distributed`) : null;
+  return bytes > maxEnvelopeBytes
+    ? problem(`all documents together would take ${bytes} bytes; at most ${maxEnvelopeBytes} are distributed`)
+    : null;
 }
 
 function conflict(actual: number, expected: number): MeshError {
-  return new MeshError("ERR_VERSION_CONFLICT", `the current version is ${actual}, not ${expected}`, { advice: "Read the current version and decide again." });
+  return new MeshError("ERR_VERSION_CONFLICT", `the current version is ${actual}, not ${expected}`, {
+    advice: "Read the current version and decide again.",
+  });
 }
 
-const openBody = async (publisher: Publisher, body: string): Promise<string> => publisher.open?.(body) ?? openUnverified(body);
+const openBody = async (publisher: Publisher, body: string): Promise<string> =>
+  publisher.open?.(body) ?? openUnverified(body);
 const timestamp = (clock: Clock): string => new Date(clock.epochMs()).toISOString();

@@ -19,10 +19,18 @@ export function redisBreaker(link: RedisLink, keys: RedisKeys, clock: Clock): Br
       const place = placeOf(vote);
       const nowMs = clock.epochMs();
       const ttlMs = Math.max(1, Math.ceil(vote.expiresAtMs - nowMs));
-      await link.script("vote", [keys.breaker(place), keys.breakers], [place, vote.voter, vote.expiresAtMs, ttlMs, nowMs, keys.events, hintText("vote", vote)]);
+      await link.script(
+        "vote",
+        [keys.breaker(place), keys.breakers],
+        [place, vote.voter, vote.expiresAtMs, ttlMs, nowMs, keys.events, hintText("vote", vote)],
+      );
     },
     async withdraw(vote) {
-      await link.script("withdraw", [keys.breaker(placeOf(vote))], [vote.voter, keys.events, hintText("withdraw", vote)]);
+      await link.script(
+        "withdraw",
+        [keys.breaker(placeOf(vote))],
+        [vote.voter, keys.events, hintText("withdraw", vote)],
+      );
     },
     async votes() {
       const nowMs = clock.epochMs();
@@ -32,7 +40,9 @@ export function redisBreaker(link: RedisLink, keys: RedisKeys, clock: Clock): Br
       return hashes.flatMap((hash, index) => {
         const place = readPlace(String(places[index]));
         if (place === null) return [];
-        return pairs(hash).map(([voter, expiry]) => ({ ...place, voter, expiresAtMs: Number(expiry) })).filter(({ expiresAtMs }) => expiresAtMs > nowMs);
+        return pairs(hash)
+          .map(([voter, expiry]) => ({ ...place, voter, expiresAtMs: Number(expiry) }))
+          .filter(({ expiresAtMs }) => expiresAtMs > nowMs);
       });
     },
     async override(override) {
@@ -50,7 +60,9 @@ export function redisBreaker(link: RedisLink, keys: RedisKeys, clock: Clock): Br
         const { service: of, namespace: within, endpoint: at } = readPlace(place) ?? {};
         return of === service && within === namespace && (endpoint === null || at === endpoint);
       });
-      const forced = (await overrides()).filter(([, override]) => isOf(override, service, namespace, endpoint)).map(([field]) => field);
+      const forced = (await overrides())
+        .filter(([, override]) => isOf(override, service, namespace, endpoint))
+        .map(([field]) => field);
       await link.many([
         ...voted.flatMap((place) => [["DEL", keys.breaker(place)] as const, ["ZREM", keys.breakers, place] as const]),
         ...(forced.length > 0 ? [["HDEL", keys.overrides, ...forced] as const] : []),
@@ -65,11 +77,21 @@ export function redisBreaker(link: RedisLink, keys: RedisKeys, clock: Clock): Br
 }
 
 /** `namespace/service:host:port`; an override of a whole service ends after the colon. */
-const placeOf = ({ service, namespace, endpoint }: { service: string; namespace: string; endpoint: string | null }): string => `${namespace}/${service}:${endpoint ?? ""}`;
+const placeOf = ({
+  service,
+  namespace,
+  endpoint,
+}: {
+  service: string;
+  namespace: string;
+  endpoint: string | null;
+}): string => `${namespace}/${service}:${endpoint ?? ""}`;
 
 function readPlace(place: string): { namespace: string; service: string; endpoint: string } | null {
   const [, namespace, service, endpoint] = /^([^/:]+)\/([^/:]+):(.+)$/.exec(place) ?? [];
-  return namespace === undefined || service === undefined || endpoint === undefined ? null : { namespace, service, endpoint };
+  return namespace === undefined || service === undefined || endpoint === undefined
+    ? null
+    : { namespace, service, endpoint };
 }
 
 function hintText(t: "vote" | "withdraw", vote: BreakerVote): string {

@@ -6,10 +6,15 @@ import type { ConfigStore, HistoryEntry, SnapshotPointer, StoredSnapshot } from 
 
 export function redisConfig(link: RedisLink, keys: RedisKeys): ConfigStore {
   const pointer = async (): Promise<SnapshotPointer | null> => {
-    const [current, epoch] = await link.many([["GET", keys.current], ["HGET", keys.meta, "epoch"]]);
+    const [current, epoch] = await link.many([
+      ["GET", keys.current],
+      ["HGET", keys.meta, "epoch"],
+    ]);
     if (!isText(current)) return null;
     if (!/^[1-9][0-9]{0,15}$/.test(current) || !Number.isSafeInteger(Number(current))) {
-      throw new MeshError("ERR_STORE_CORRUPT", `${keys.current} is not a version number`, { advice: "Set it to the number of a snapshot that exists." });
+      throw new MeshError("ERR_STORE_CORRUPT", `${keys.current} is not a version number`, {
+        advice: "Set it to the number of a snapshot that exists.",
+      });
     }
     // Without an epoch somebody set this up by hand, and every number is newer than none.
     return { epoch: isText(epoch) ? epoch : "", version: Number(current) };
@@ -27,7 +32,12 @@ export function redisConfig(link: RedisLink, keys: RedisKeys): ConfigStore {
         if (newest === null) return null;
         const stored = await read(newest);
         if (stored !== null) return stored;
-        if (round === 1) throw new MeshError("ERR_STORE_CORRUPT", `${keys.current} names version ${newest.version}, which is not there`, { advice: "Publish again, or roll back." });
+        if (round === 1)
+          throw new MeshError(
+            "ERR_STORE_CORRUPT",
+            `${keys.current} names version ${newest.version}, which is not there`,
+            { advice: "Publish again, or roll back." },
+          );
       }
       return null;
     },
@@ -45,7 +55,20 @@ export function redisConfig(link: RedisLink, keys: RedisKeys): ConfigStore {
       await link.script(
         "publish",
         [keys.meta, keys.current, keys.snapshot(next.version), keys.history],
-        [expectedVersion, next.version, next.epoch, next.body, pruned, keptHistory, history.author, history.message, history.at, history.changes, keys.events, hint],
+        [
+          expectedVersion,
+          next.version,
+          next.epoch,
+          next.body,
+          pruned,
+          keptHistory,
+          history.author,
+          history.message,
+          history.at,
+          history.changes,
+          keys.events,
+          hint,
+        ],
       );
     },
   };

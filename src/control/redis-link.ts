@@ -65,7 +65,10 @@ export function redisError(reason: unknown, store: string): MeshError {
   const conflict = /CONFLICT (\S*)/.exec(text);
   if (conflict !== null) return new MeshError("ERR_VERSION_CONFLICT", `the current version is ${conflict[1]}`);
   if (/WRONGTYPE/.test(text)) {
-    return new MeshError("ERR_STORE_CORRUPT", `${store}: a key of the mesh holds something else`, { cause: reason, advice: "Give the mesh a database of its own." });
+    return new MeshError("ERR_STORE_CORRUPT", `${store}: a key of the mesh holds something else`, {
+      cause: reason,
+      advice: "Give the mesh a database of its own.",
+    });
   }
   return new MeshError("ERR_STORE_UNAVAILABLE", `${store}: ${text}`, { cause: reason });
 }
@@ -75,7 +78,9 @@ export const isText = (value: unknown): value is string => typeof value === "str
 /** The fields of a hash or of a stream entry: a flat list, or the object that the client makes of it. */
 export function pairs(reply: unknown): [string, string][] {
   if (!Array.isArray(reply)) {
-    return typeof reply === "object" && reply !== null ? Object.entries(reply).map(([field, value]) => [field, String(value)]) : [];
+    return typeof reply === "object" && reply !== null
+      ? Object.entries(reply).map(([field, value]) => [field, String(value)])
+      : [];
   }
   const found: [string, string][] = [];
   for (let i = 0; i + 1 < reply.length; i += 2) found.push([String(reply[i]), String(reply[i + 1])]);

@@ -15,19 +15,64 @@ export function redisRegistry(link: RedisLink, keys: RedisKeys): RegistryStore {
   };
   return {
     async register(record, ttlMs) {
-      const { id, service, namespace, address, addressH2, zone, weight, runtime, appliedEpoch, appliedVersion, state, reason } = record;
+      const {
+        id,
+        service,
+        namespace,
+        address,
+        addressH2,
+        zone,
+        weight,
+        runtime,
+        appliedEpoch,
+        appliedVersion,
+        state,
+        reason,
+      } = record;
       const key = serviceKey(namespace, service);
       const endpoint = JSON.stringify({ address, addressH2, weight, zone });
       // For people with redis-cli; readers take `record`.
-      const shown = ["service", service, "namespace", namespace, "address", address, "zone", zone ?? "", "runtime", runtime, "applied", `${appliedEpoch}.${appliedVersion}`, "state", state, "reason", reason ?? ""];
+      const shown = [
+        "service",
+        service,
+        "namespace",
+        namespace,
+        "address",
+        address,
+        "zone",
+        zone ?? "",
+        "runtime",
+        runtime,
+        "applied",
+        `${appliedEpoch}.${appliedVersion}`,
+        "state",
+        state,
+        "reason",
+        reason ?? "",
+      ];
       await link.script(
         "register",
         [keys.instance(id), keys.endpoints(key), keys.services],
-        [id, ttlMs, JSON.stringify(record), visibleText(record), endpoint, departedMs, key, keys.events, hintFor(service, namespace), ...shown],
+        [
+          id,
+          ttlMs,
+          JSON.stringify(record),
+          visibleText(record),
+          endpoint,
+          departedMs,
+          key,
+          keys.events,
+          hintFor(service, namespace),
+          ...shown,
+        ],
       );
     },
     async deregister(id, service, namespace) {
-      await link.script("deregister", [keys.instance(id), keys.endpoints(serviceKey(namespace, service))], [id, departedMs, keys.events, hintFor(service, namespace)]);
+      await link.script(
+        "deregister",
+        [keys.instance(id), keys.endpoints(serviceKey(namespace, service))],
+        [id, departedMs, keys.events, hintFor(service, namespace)],
+      );
     },
     async instances() {
       const ids = (await listed()).filter(([, entry]) => !isLeft(entry)).map(([id]) => id);

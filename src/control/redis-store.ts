@@ -50,14 +50,21 @@ class RedisStore implements Store, RedisLink {
   #first: Promise<void> | null;
   #isClosed = false;
 
-  constructor({ url, mesh = "default", clock = systemClock, random = systemRandom, warn = () => {} }: RedisStoreOptions) {
+  constructor({
+    url,
+    mesh = "default",
+    clock = systemClock,
+    random = systemRandom,
+    warn = () => {},
+  }: RedisStoreOptions) {
     const target = parseUrl(url);
     const keys = new RedisKeys(mesh);
     this.name = target.name;
     this.#warn = warn;
     const connect = (): Redis => new Redis(connectionOptions(target.options, random));
     this.#client = connect();
-    for (const [name, { keys: numberOfKeys, lua }] of Object.entries(redisScripts)) this.#client.defineCommand(scriptName(name), { numberOfKeys, lua });
+    for (const [name, { keys: numberOfKeys, lua }] of Object.entries(redisScripts))
+      this.#client.defineCommand(scriptName(name), { numberOfKeys, lua });
     this.#first = new Promise<void>((resolve) => {
       const settle = (): void => {
         this.#first = null;
@@ -101,7 +108,8 @@ class RedisStore implements Store, RedisLink {
 
   many(commands: readonly RedisCommand[]): Promise<readonly unknown[]> {
     return this.#attempt(async () => {
-      const replies = (await this.#client.pipeline(commands.map(([name, ...args]) => [name.toLowerCase(), ...args])).exec()) ?? [];
+      const replies =
+        (await this.#client.pipeline(commands.map(([name, ...args]) => [name.toLowerCase(), ...args])).exec()) ?? [];
       return replies.map(([error, value]) => {
         if (error !== null) throw error;
         return value;
@@ -132,7 +140,10 @@ class RedisStore implements Store, RedisLink {
       const info = String(await this.#client.call("INFO", "memory"));
       const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1] ?? "noeviction";
       const isBounded = !/^maxmemory:0\b/m.test(info);
-      if (isBounded && policy !== "noeviction") this.#warn(`${this.name} evicts keys when memory is full (maxmemory-policy ${policy}): set it to noeviction, or config and leases vanish`);
+      if (isBounded && policy !== "noeviction")
+        this.#warn(
+          `${this.name} evicts keys when memory is full (maxmemory-policy ${policy}): set it to noeviction, or config and leases vanish`,
+        );
     } catch {
       // Said when the connection is usable again.
     }
@@ -155,7 +166,8 @@ function connectionOptions(target: RedisOptions, random: Random): RedisOptions &
     autoResubscribe: false,
     autoResendUnfulfilledCommands: false,
     disableClientInfo: true,
-    retryStrategy: (times) => Math.ceil(random() * Math.min(longestRetryMs, firstRetryMs * 2 ** Math.min(times, 10))) + 10,
+    retryStrategy: (times) =>
+      Math.ceil(random() * Math.min(longestRetryMs, firstRetryMs * 2 ** Math.min(times, 10))) + 10,
   };
 }
 
@@ -174,6 +186,8 @@ function parseUrl(text: string): { name: string; options: RedisOptions } {
     // Never the whole URL: it ends up in logs (R19).
     return { name: `${url.protocol}//${url.host}${db === 0 ? "" : `/${db}`}`, options };
   } catch {
-    throw new MeshError("ERR_OPTION_INVALID", "The address of the Redis store is not a URL", { advice: "Write it as redis://[USER:PASSWORD@]HOST[:PORT][/DB], or rediss:// for TLS." });
+    throw new MeshError("ERR_OPTION_INVALID", "The address of the Redis store is not a URL", {
+      advice: "Write it as redis://[USER:PASSWORD@]HOST[:PORT][/DB], or rediss:// for TLS.",
+    });
   }
 }

@@ -43,6 +43,14 @@ export function readRecordText(body: string): InstanceRecord | null {
 /**
  * What callers would do differently about: a heartbeat that changes none of it is not worth a message to everyone.
  */
-export function visibleText({ service, namespace, address, addressH2, spiffeId, zone, weight }: InstanceRecord): string {
+export function visibleText({
+  service,
+  namespace,
+  address,
+  addressH2,
+  spiffeId,
+  zone,
+  weight,
+}: InstanceRecord): string {
   return JSON.stringify({ service, namespace, address, addressH2, spiffeId, zone, weight });
 }

@@ -107,7 +107,16 @@ export function followRegistry(options: FollowRegistryOptions): RegistryFollower
 
 /** What callers act on: a heartbeat changes none of it. */
 function visible(record: InstanceRecord): string {
-  return JSON.stringify([record.namespace, record.service, record.id, record.address, record.addressH2, record.spiffeId, record.zone, record.weight]);
+  return JSON.stringify([
+    record.namespace,
+    record.service,
+    record.id,
+    record.address,
+    record.addressH2,
+    record.spiffeId,
+    record.zone,
+    record.weight,
+  ]);
 }
 
 interface Silent {
@@ -141,7 +150,8 @@ export class Membership {
 
   update(present: readonly InstanceRecord[], departed: ReadonlySet<string>, nowMs: number): readonly InstanceRecord[] {
     const next = new Map(present.map((record) => [record.id, record]));
-    for (const [id, record] of this.#present) if (!next.has(id)) this.#silent.set(id, { record, sinceMs: nowMs, isKept: false });
+    for (const [id, record] of this.#present)
+      if (!next.has(id)) this.#silent.set(id, { record, sinceMs: nowMs, isKept: false });
     this.#present = next;
     const live = new Map<ServiceKey, number>();
     const addresses = new Set<string>();
@@ -154,7 +164,8 @@ export class Membership {
     for (const [id, entry] of this.#silent) {
       // One that was dropped is remembered for a lease, in case the others follow.
       const lastsMs = entry.isKept ? this.#graceMs : this.#ttlMs;
-      const isOver = next.has(id) || departed.has(id) || addresses.has(entry.record.address) || nowMs - entry.sinceMs > lastsMs;
+      const isOver =
+        next.has(id) || departed.has(id) || addresses.has(entry.record.address) || nowMs - entry.sinceMs > lastsMs;
       if (isOver) this.#silent.delete(id);
       else silent.set(keyOf(entry.record), [...(silent.get(keyOf(entry.record)) ?? []), entry]);
     }

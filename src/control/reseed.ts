@@ -28,7 +28,8 @@ export function keepSeeded(options: KeepSeededOptions): { look(): Promise<void>;
       const pointer = await store.config.pointer();
       if (pointer === null) {
         if (known !== null) known = await reseed(known);
-      } else if (pointer.epoch !== known?.epoch || pointer.version !== known.version) known = await readCurrent(publisher);
+      } else if (pointer.epoch !== known?.epoch || pointer.version !== known.version)
+        known = await readCurrent(publisher);
     } catch {
       // Away or garbage: what is known stays known, and the next look comes.
     }
@@ -49,9 +50,20 @@ export function keepSeeded(options: KeepSeededOptions): { look(): Promise<void>;
     const next = await sealEnvelope(mesh, epoch, lost.version + 1, lost.documents);
     const text = encodeEnvelope(next);
     const at = new Date(clock.epochMs()).toISOString();
-    const history = { version: next.version, author: "control", message: "published again: the store had lost it", at, changes: next.documents.length };
+    const history = {
+      version: next.version,
+      author: "control",
+      message: "published again: the store had lost it",
+      at,
+      changes: next.documents.length,
+    };
     try {
-      await store.config.publish({ expectedVersion: 0, next: { epoch, version: next.version, body: (await sign?.(text)) ?? text }, history, digest: next.digest });
+      await store.config.publish({
+        expectedVersion: 0,
+        next: { epoch, version: next.version, body: (await sign?.(text)) ?? text },
+        history,
+        digest: next.digest,
+      });
     } catch (error) {
       // Another control plane was faster: its version is read at the next look.
       if (error instanceof MeshError && error.code === "ERR_VERSION_CONFLICT") return lost;

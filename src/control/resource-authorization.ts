@@ -9,7 +9,12 @@ const pattern = text('a value with "*" only at the start or only at the end', (v
 });
 const patterns = z.optional(z.array(pattern).check(z.minLength(1), z.maxLength(256)));
 
-const source = z.strictObject({ principals: patterns, notPrincipals: patterns, namespaces: patterns, notNamespaces: patterns });
+const source = z.strictObject({
+  principals: patterns,
+  notPrincipals: patterns,
+  namespaces: patterns,
+  notNamespaces: patterns,
+});
 const operation = z.strictObject({ methods: patterns, notMethods: patterns, paths: patterns, notPaths: patterns });
 
 const rule = z.strictObject({
@@ -26,7 +31,9 @@ export const authorizationPolicySchema = z.strictObject({
       /** Which services of the namespace; without `selector` and `targetRefs`, all of them. `app` is the service's name. */
       selector: z.optional(z.strictObject({ matchLabels: z.strictObject({ app: labelName }) })),
       targetRefs: z.optional(
-        z.array(z.strictObject({ group: coreGroup, kind: z.enum(["Service"]), name: labelName })).check(z.minLength(1), z.maxLength(16)),
+        z
+          .array(z.strictObject({ group: coreGroup, kind: z.enum(["Service"]), name: labelName }))
+          .check(z.minLength(1), z.maxLength(16)),
       ),
       /** @default "ALLOW" */
       action: z.optional(z.enum(["ALLOW", "DENY"])),

@@ -1,6 +1,15 @@
 /** `BackendPolicy`: how carefully a service is called. Absent fields keep the defaults of policy/backend-config.ts. */
 import * as z from "zod/mini";
-import { coreGroup, duration, integer, labelName, metadataOf, numberWithin, objectName, positiveDuration } from "./resource-common.ts";
+import {
+  coreGroup,
+  duration,
+  integer,
+  labelName,
+  metadataOf,
+  numberWithin,
+  objectName,
+  positiveDuration,
+} from "./resource-common.ts";
 import { retrySchema } from "./resource-http-route.ts";
 
 const limit = z.optional(integer(1, 1_000_000));
@@ -15,7 +24,12 @@ export const backendPolicySchema = z.strictObject({
       .check(z.minLength(1), z.maxLength(16)),
     balance: z.optional(z.strictObject({ algorithm: z.optional(z.enum(["least-request", "round-robin", "random"])) })),
     limits: z.optional(
-      z.strictObject({ maxConnections: limit, maxPendingRequests: limit, maxRequests: limit, maxRetries: z.optional(integer(0, 1_000_000)) }),
+      z.strictObject({
+        maxConnections: limit,
+        maxPendingRequests: limit,
+        maxRequests: limit,
+        maxRetries: z.optional(integer(0, 1_000_000)),
+      }),
     ),
     breaker: z.optional(
       z.strictObject({
@@ -39,7 +53,11 @@ export const backendPolicySchema = z.strictObject({
       }),
     ),
     timeouts: z.optional(
-      z.strictObject({ request: z.optional(duration), backendRequest: z.optional(duration), connect: z.optional(positiveDuration) }),
+      z.strictObject({
+        request: z.optional(duration),
+        backendRequest: z.optional(duration),
+        connect: z.optional(positiveDuration),
+      }),
     ),
   }),
 });

@@ -1,17 +1,34 @@
 /** `HTTPRoute` as written for Kubernetes, with Services as parents (GAMMA). */
 import * as z from "zod/mini";
-import { coreGroup, duration, integer, labelName, metadataOf, objectName, portNumber, positiveDuration, text } from "./resource-common.ts";
+import {
+  coreGroup,
+  duration,
+  integer,
+  labelName,
+  metadataOf,
+  objectName,
+  portNumber,
+  positiveDuration,
+  text,
+} from "./resource-common.ts";
 
-const headerName = text("a header name (RFC 9110 token)", (value) => /^[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}$/.test(value));
+const headerName = text("a header name (RFC 9110 token)", (value) =>
+  /^[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}$/.test(value),
+);
 // RFC 9110 §5.5: no CR, LF or NUL can be smuggled through a filter; obs-text is not for documents.
-const headerValue = text("a header value: visible ASCII, spaces and tabs, not at the ends", (value) =>
-  value.length <= 4_096 && /^(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?$/.test(value),
+const headerValue = text(
+  "a header value: visible ASCII, spaces and tabs, not at the ends",
+  (value) => value.length <= 4_096 && /^(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?$/.test(value),
 );
 
 const pathValue = text(
   'a path that starts with "/" and holds no "//", "/./", "/../", "%2f", "?" or "#"',
   (value) =>
-    value.length <= 1_024 && value.startsWith("/") && !value.includes("//") && !/\/\.\.?(?:\/|$)/.test(value) && !/%2f|[#?\s]/i.test(value),
+    value.length <= 1_024 &&
+    value.startsWith("/") &&
+    !value.includes("//") &&
+    !/\/\.\.?(?:\/|$)/.test(value) &&
+    !/%2f|[#?\s]/i.test(value),
 );
 
 const pathMatch = z.strictObject({ type: z.optional(z.enum(["Exact", "PathPrefix"])), value: z.optional(pathValue) });
@@ -77,8 +94,11 @@ const parentRef = z.strictObject({
   port: z.optional(portNumber),
 });
 
-const hostname = text('a host name, "*." allowed in front', (value) =>
-  value.length <= 253 && /^(?:\*\.)?[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/.test(value),
+const hostname = text(
+  'a host name, "*." allowed in front',
+  (value) =>
+    value.length <= 253 &&
+    /^(?:\*\.)?[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/.test(value),
 );
 
 export const httpRouteSchema = z.strictObject({

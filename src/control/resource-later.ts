@@ -4,8 +4,18 @@
  */
 
 const laterKinds = new Set([
-  "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute", "RequestAuthentication", "PeerAuthentication", "RateLimitPolicy",
-  "FaultPolicy", "EgressPolicy", "BackendTLSPolicy", "XBackendTrafficPolicy", "ReferenceGrant",
+  "GRPCRoute",
+  "TCPRoute",
+  "TLSRoute",
+  "UDPRoute",
+  "RequestAuthentication",
+  "PeerAuthentication",
+  "RateLimitPolicy",
+  "FaultPolicy",
+  "EgressPolicy",
+  "BackendTLSPolicy",
+  "XBackendTrafficPolicy",
+  "ReferenceGrant",
 ]);
 
 const headerFilterTypes = ["RequestRedirect", "URLRewrite", "RequestMirror", "CORS", "ExternalAuth", "ExtensionRef"];
@@ -21,7 +31,16 @@ const laterValues: Readonly<Record<string, readonly string[]>> = {
   "AuthorizationPolicy spec.action": ["AUDIT", "CUSTOM"],
 };
 
-const sourceFields = ["ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks", "requestPrincipals", "notRequestPrincipals", "serviceAccounts", "notServiceAccounts"];
+const sourceFields = [
+  "ipBlocks",
+  "notIpBlocks",
+  "remoteIpBlocks",
+  "notRemoteIpBlocks",
+  "requestPrincipals",
+  "notRequestPrincipals",
+  "serviceAccounts",
+  "notServiceAccounts",
+];
 
 const laterFields: Readonly<Record<string, readonly string[]>> = {
   "HTTPRoute spec": ["useDefaultGateways"],

@@ -17,7 +17,10 @@ const endpoint = z.strictObject({
   weight: z.optional(integer(0, 1_000_000)),
   zone: z.optional(z.string().check(z.minLength(1), z.maxLength(63))),
   identity: z.optional(
-    text("a SPIFFE ID such as spiffe://mesh.local/ns/default/sa/orders", (value) => spiffeShape.test(value) && value.length <= 2_048),
+    text(
+      "a SPIFFE ID such as spiffe://mesh.local/ns/default/sa/orders",
+      (value) => spiffeShape.test(value) && value.length <= 2_048,
+    ),
   ),
 });
 

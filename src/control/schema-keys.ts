@@ -7,7 +7,8 @@ function unwrapped(schema: $ZodType): $ZodTypes {
   // Eight is deeper than any wrapper chain of ours.
   for (let depth = 0; depth < 8; depth++) {
     const def = inner._zod.def;
-    if (def.type === "optional" || def.type === "nullable" || def.type === "default") inner = def.innerType as $ZodTypes;
+    if (def.type === "optional" || def.type === "nullable" || def.type === "default")
+      inner = def.innerType as $ZodTypes;
     else if (def.type === "pipe") inner = def.in as $ZodTypes;
     else break;
   }
@@ -21,7 +22,8 @@ function chosen(options: readonly $ZodType[], value: unknown): $ZodType | null {
     if (def.type !== "object" || typeof value !== "object" || value === null) continue;
     for (const [key, field] of Object.entries(def.shape)) {
       const fieldDef = unwrapped(field)._zod.def;
-      if (fieldDef.type === "literal" && fieldDef.values.includes((value as Record<string, string>)[key] ?? null)) return option;
+      if (fieldDef.type === "literal" && fieldDef.values.includes((value as Record<string, string>)[key] ?? null))
+        return option;
     }
   }
   return null;

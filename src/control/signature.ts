@@ -37,24 +37,39 @@ export async function importConfigKey(text: string): Promise<ConfigKey> {
     const jwk = JSON.parse(text) as JWK;
     if (typeof jwk.d !== "string") throw new TypeError("not a private key");
     const publicJwk = { kty: jwk.kty ?? "", crv: jwk.crv ?? "", x: jwk.x ?? "", y: jwk.y ?? "" };
-    return { privateKey: (await importJWK(jwk, algorithm)) as CryptoKey, publicKey: await importConfigPublicKey(publicJwk), text, publicJwk };
+    return {
+      privateKey: await importKey(jwk),
+      publicKey: await importConfigPublicKey(publicJwk),
+      text,
+      publicJwk,
+    };
   } catch (cause) {
     throw new MeshError("ERR_OPTION_INVALID", "The key that signs config is unusable", {
       cause,
-      advice: "Restore ca/config.key.json from a backup, or remove it and start again: sidecars learn the new one when they renew.",
+      advice:
+        "Restore ca/config.key.json from a backup, or remove it and start again: sidecars learn the new one when they renew.",
     });
   }
 }
 
 /** @throws {MeshError} ERR_OPTION_INVALID if it is not a public P-256 JWK */
 export async function importConfigPublicKey({ kty, crv, x, y }: PublicJwk): Promise<CryptoKey> {
-  if (kty !== "EC" || crv !== "P-256") throw new MeshError("ERR_OPTION_INVALID", "Config is signed with P-256 keys only");
-  return (await importJWK({ kty, crv, x, y }, algorithm)) as CryptoKey;
+  if (kty !== "EC" || crv !== "P-256")
+    throw new MeshError("ERR_OPTION_INVALID", "Config is signed with P-256 keys only");
+  return importKey({ kty, crv, x, y });
+}
+
+async function importKey(jwk: JWK): Promise<CryptoKey> {
+  const key = await importJWK(jwk, algorithm);
+  if (key instanceof Uint8Array) throw new TypeError("a symmetric key");
+  return key;
 }
 
 /** A compact JWS around an envelope's text. */
 export function signSnapshot(text: string, key: ConfigKey): Promise<string> {
-  return new CompactSign(new TextEncoder().encode(text)).setProtectedHeader({ alg: algorithm, typ: type }).sign(key.privateKey);
+  return new CompactSign(new TextEncoder().encode(text))
+    .setProtectedHeader({ alg: algorithm, typ: type })
+    .sign(key.privateKey);
 }
 
 /**
@@ -63,10 +78,15 @@ export function signSnapshot(text: string, key: ConfigKey): Promise<string> {
  *
  * @throws {MeshError} ERR_STORE_CORRUPT
  */
-export async function verifySnapshot(body: string, key: CryptoKey | null, options: { readonly required?: boolean } = {}): Promise<string> {
+export async function verifySnapshot(
+  body: string,
+  key: CryptoKey | null,
+  options: { readonly required?: boolean } = {},
+): Promise<string> {
   if (body.length > maxBodyChars) throw new MeshError("ERR_STORE_CORRUPT", "the signed body is too large");
   if (!isSigned(body)) {
-    if (options.required) throw new MeshError("ERR_STORE_CORRUPT", "it is not signed, and this mesh takes only signed config");
+    if (options.required)
+      throw new MeshError("ERR_STORE_CORRUPT", "it is not signed, and this mesh takes only signed config");
     return body;
   }
   if (key === null) {

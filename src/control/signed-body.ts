@@ -21,7 +21,9 @@ export function openUnverified(body: string): string {
   if (!isSigned(body)) return body;
   const payload = body.slice(body.indexOf(".") + 1, body.lastIndexOf("."));
   try {
-    const bytes = Uint8Array.from(atob(payload.replaceAll("-", "+").replaceAll("_", "/")), (character) => character.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(payload.replaceAll("-", "+").replaceAll("_", "/")), (character) =>
+      character.charCodeAt(0),
+    );
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
     throw new MeshError("ERR_STORE_CORRUPT", "the signed body is not base64url of UTF-8", { cause });

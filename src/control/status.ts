@@ -33,7 +33,18 @@ function sidecarStatus(record: InstanceRecord, pointer: SnapshotPointer | null, 
   const { service, namespace, id, runtime, address, appliedVersion, reason, certificateExpiresAt, seenAtMs } = record;
   // What it says of itself may be older than the newest version.
   const state = record.state === "applied" && !runs(record, pointer) ? "stale" : record.state;
-  return { service, namespace, instance: id, runtime, address, appliedVersion, state, reason, certificateExpiresAt, lastSeenMs: Math.max(0, Math.round(nowMs - seenAtMs)) };
+  return {
+    service,
+    namespace,
+    instance: id,
+    runtime,
+    address,
+    appliedVersion,
+    state,
+    reason,
+    certificateExpiresAt,
+    lastSeenMs: Math.max(0, Math.round(nowMs - seenAtMs)),
+  };
 }
 
 const runs = (record: InstanceRecord, pointer: SnapshotPointer | null): boolean =>
@@ -49,9 +60,17 @@ export interface AppliedReport {
 
 // Each look is one read of the registry; sidecars write theirs the moment they have applied.
 const lookEveryMs = 10;
+// A refusal that is older than this version says nothing about it; a sidecar that is still refusing after a second does.
+const nackIsNewMs = 1_000;
 
 /** Waits until every registered sidecar has applied `version` or refused it, at most `timeoutMs`. */
-export async function waitUntilApplied(store: Store, version: number, beganAtMs: number, timeoutMs: number, clock: Clock): Promise<AppliedReport> {
+export async function waitUntilApplied(
+  store: Store,
+  version: number,
+  beganAtMs: number,
+  timeoutMs: number,
+  clock: Clock,
+): Promise<AppliedReport> {
   const endsAtMs = clock.nowMs() + timeoutMs;
   const tookMs = new Map<string, number>();
   for (;;) {
@@ -63,11 +82,16 @@ export async function waitUntilApplied(store: Store, version: number, beganAtMs:
         // Seen by us is the upper bound; the sidecar's own clock knows better where both run on one machine.
         const seenMs = clock.epochMs() - beganAtMs;
         if (!tookMs.has(record.id)) tookMs.set(record.id, Math.max(0, Math.min(seenMs, record.seenAtMs - beganAtMs)));
-      } else if (record.state !== "nacked") isSettled = false;
+      } else if (record.state !== "nacked" || clock.epochMs() - beganAtMs < nackIsNewMs) isSettled = false;
     }
     if (isSettled || clock.nowMs() >= endsAtMs) {
       const times = instances.flatMap(({ id }) => tookMs.get(id) ?? []).sort((a, b) => a - b);
-      return { sidecars: times.length, of: instances.length, p50Ms: Math.round(times[times.length >> 1] ?? 0), maxMs: Math.round(times.at(-1) ?? 0) };
+      return {
+        sidecars: times.length,
+        of: instances.length,
+        p50Ms: Math.round(times[times.length >> 1] ?? 0),
+        maxMs: Math.round(times.at(-1) ?? 0),
+      };
     }
     await sleep(clock, Math.min(lookEveryMs, Math.max(1, endsAtMs - clock.nowMs())));
   }

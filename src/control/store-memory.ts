@@ -2,7 +2,18 @@
 import { systemClock, type Clock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
 import { visibleText } from "./registry-record.ts";
-import type { BreakerOverride, BreakerVote, ConfigStore, Hint, HistoryEntry, InstanceRecord, RegistryStore, BreakerStore, Store, StoredSnapshot } from "./store.ts";
+import type {
+  BreakerOverride,
+  BreakerVote,
+  ConfigStore,
+  Hint,
+  HistoryEntry,
+  InstanceRecord,
+  RegistryStore,
+  BreakerStore,
+  Store,
+  StoredSnapshot,
+} from "./store.ts";
 
 /** As many versions as stay readable, as in Redis. */
 export const keptVersions = 20;
@@ -33,7 +44,8 @@ class MemoryStore implements Store {
   }
 
   readonly config: ConfigStore = {
-    pointer: async () => (this.#current === null ? null : { epoch: this.#current.epoch, version: this.#current.version }),
+    pointer: async () =>
+      this.#current === null ? null : { epoch: this.#current.epoch, version: this.#current.version },
     current: async () => this.#current,
     version: async (version) => this.#versions.get(version) ?? null,
     history: async (limit) => this.#history.slice(0, limit),
@@ -55,7 +67,8 @@ class MemoryStore implements Store {
       const known = this.#live().get(record.id)?.record;
       this.#departed.delete(record.id);
       this.#instances.set(record.id, { record, expiresAtMs: this.#clock.nowMs() + ttlMs });
-      if (known === undefined || visibleText(known) !== visibleText(record)) this.#tell({ t: "endpoints", service: record.service, namespace: record.namespace });
+      if (known === undefined || visibleText(known) !== visibleText(record))
+        this.#tell({ t: "endpoints", service: record.service, namespace: record.namespace });
     },
     deregister: async (id, service, namespace) => {
       this.#departed.set(id, this.#clock.nowMs());
@@ -125,10 +138,18 @@ class MemoryStore implements Store {
   }
 }
 
-const placeKey = (place: { service: string; namespace: string; endpoint: string | null }): string => `${place.namespace}/${place.service}/${place.endpoint ?? ""}`;
+const placeKey = (place: { service: string; namespace: string; endpoint: string | null }): string =>
+  `${place.namespace}/${place.service}/${place.endpoint ?? ""}`;
 const voteKey = (vote: BreakerVote): string => `${placeKey(vote)}/${vote.voter}`;
 
 /** `endpoint: null` in a reset means all of the service, the override for all of them included. */
-export function isOf(entry: BreakerVote | BreakerOverride, service: string, namespace: string, endpoint: string | null): boolean {
-  return entry.service === service && entry.namespace === namespace && (endpoint === null || entry.endpoint === endpoint);
+export function isOf(
+  entry: BreakerVote | BreakerOverride,
+  service: string,
+  namespace: string,
+  endpoint: string | null,
+): boolean {
+  return (
+    entry.service === service && entry.namespace === namespace && (endpoint === null || entry.endpoint === endpoint)
+  );
 }

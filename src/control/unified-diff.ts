@@ -25,7 +25,10 @@ function compare(a: readonly string[], b: readonly string[]): Line[] {
   while (start < a.length && start < b.length && a[start] === b[start]) start++;
   let endA = a.length;
   let endB = b.length;
-  while (endA > start && endB > start && a[endA - 1] === b[endB - 1]) (endA--, endB--);
+  while (endA > start && endB > start && a[endA - 1] === b[endB - 1]) {
+    endA--;
+    endB--;
+  }
   const middle = compareMiddle(a.slice(start, endA), b.slice(start, endB));
   const same = (texts: readonly string[]): Line[] => texts.map((text) => ({ sign: " ", text }));
   return [...same(a.slice(0, start)), ...middle, ...same(a.slice(endA))];
@@ -49,7 +52,8 @@ function compareMiddle(a: readonly string[], b: readonly string[]): Line[] {
       lines.push({ sign: " ", text: a[i]! });
       i++;
       j++;
-    } else if (j >= b.length || (i < a.length && common[i + 1]![j]! >= common[i]![j + 1]!)) lines.push(removed(a[i++]!));
+    } else if (j >= b.length || (i < a.length && common[i + 1]![j]! >= common[i]![j + 1]!))
+      lines.push(removed(a[i++]!));
     else lines.push(added(b[j++]!));
   }
   return lines;
@@ -69,7 +73,12 @@ function hunks(lines: readonly Line[]): string[] {
   for (let next = nextChange(lines, 0); next < lines.length; next = nextChange(lines, at)) {
     advance(Math.max(at, next - contextLines));
     let last = next;
-    for (let change = next; change < lines.length && change - last <= 2 * contextLines; change = nextChange(lines, change + 1)) last = change;
+    for (
+      let change = next;
+      change < lines.length && change - last <= 2 * contextLines;
+      change = nextChange(lines, change + 1)
+    )
+      last = change;
     const body = lines.slice(at, Math.min(lines.length, last + contextLines + 1));
     const countA = body.filter(({ sign }) => sign !== "+").length;
     const countB = body.filter(({ sign }) => sign !== "-").length;

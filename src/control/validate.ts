@@ -21,13 +21,19 @@ export function validateDocuments(documents: readonly Resource[], context: Valid
   const services = new Map<ServiceKey, ServiceResource | null>();
   for (const key of context.knownServices) services.set(key, null);
   for (const document of documents) {
-    if (document.kind === "Service") services.set(serviceKey(document.metadata.namespace, document.metadata.name), document);
+    if (document.kind === "Service")
+      services.set(serviceKey(document.metadata.namespace, document.metadata.name), document);
   }
   const problems: Problem[] = [];
   const targets = new Map<ServiceKey, Resource>();
   for (const document of documents) {
     const locate = context.locate(document) ?? nowhere;
-    const say = (code: ProblemCode, path: readonly PathStep[], message: string, suggestion: string | null = null): void => {
+    const say = (
+      code: ProblemCode,
+      path: readonly PathStep[],
+      message: string,
+      suggestion: string | null = null,
+    ): void => {
       const issue: Issue = { code, path, message: `${resourceKey(document)}: ${message}`, suggestion };
       problems.push(placed(issue, locate));
     };
@@ -60,7 +66,8 @@ function validateService({ spec }: ServiceResource, say: Say): void {
   }
   const addresses = new Set<string>();
   for (const [index, { address }] of (spec.endpoints ?? []).entries()) {
-    if (addresses.has(address)) say("FM0205", ["spec", "endpoints", index, "address"], `endpoint ${address} is listed twice`);
+    if (addresses.has(address))
+      say("FM0205", ["spec", "endpoints", index, "address"], `endpoint ${address} is listed twice`);
     addresses.add(address);
   }
 }
@@ -76,18 +83,37 @@ function validateRoute({ metadata, spec }: HttpRoute, services: Services, say: S
     refer("FM0203", "parent", key, parent.port, services, path, say);
   }
   if (spec.hostnames !== undefined && spec.hostnames.length > 0) {
-    say("FM0301", ["spec", "hostnames"], "hostnames are not looked at when the parent is a Service: its name is the host", "remove them");
+    say(
+      "FM0301",
+      ["spec", "hostnames"],
+      "hostnames are not looked at when the parent is a Service: its name is the host",
+      "remove them",
+    );
   }
-  if (spec.rules === undefined || spec.rules.length === 0) say("FM0302", ["spec"], "a route without rules answers 500 to everything");
+  if (spec.rules === undefined || spec.rules.length === 0)
+    say("FM0302", ["spec"], "a route without rules answers 500 to everything");
   for (const [index, rule] of (spec.rules ?? []).entries()) {
     const path: PathStep[] = ["spec", "rules", index];
     const backends = rule.backendRefs ?? [];
     if (backends.length === 0) say("FM0302", path, "a rule without backendRefs answers 500", "add backendRefs");
     else if (backends.every(({ weight }) => weight === 0)) {
-      say("FM0204", [...path, "backendRefs"], "the weights of backendRefs sum to 0: nothing could answer", "give one a weight above 0");
+      say(
+        "FM0204",
+        [...path, "backendRefs"],
+        "the weights of backendRefs sum to 0: nothing could answer",
+        "give one a weight above 0",
+      );
     }
     for (const [at, backend] of backends.entries()) {
-      refer("FM0202", "backend", serviceKey(backend.namespace ?? metadata.namespace, backend.name), backend.port, services, [...path, "backendRefs", at], say);
+      refer(
+        "FM0202",
+        "backend",
+        serviceKey(backend.namespace ?? metadata.namespace, backend.name),
+        backend.port,
+        services,
+        [...path, "backendRefs", at],
+        say,
+      );
     }
     checkTimeouts(rule.timeouts, [...path, "timeouts"], say);
     if (rule.retry?.attempts === 0 && (rule.retry.codes?.length ?? 0) > 0) {
@@ -96,13 +122,19 @@ function validateRoute({ metadata, spec }: HttpRoute, services: Services, say: S
   }
 }
 
-function validateBackendPolicy(policy: BackendPolicy, services: Services, targets: Map<ServiceKey, Resource>, say: Say): void {
+function validateBackendPolicy(
+  policy: BackendPolicy,
+  services: Services,
+  targets: Map<ServiceKey, Resource>,
+  say: Say,
+): void {
   const { metadata, spec } = policy;
   for (const [index, target] of spec.targetRefs.entries()) {
     const path = ["spec", "targetRefs", index, "name"];
     const key = serviceKey(metadata.namespace, target.name);
     const other = targets.get(key);
-    if (other !== undefined) say("FM0207", path, `${key} already has ${other === policy ? "this policy" : resourceKey(other)}`, "merge them");
+    if (other !== undefined)
+      say("FM0207", path, `${key} already has ${other === policy ? "this policy" : resourceKey(other)}`, "merge them");
     targets.set(key, policy);
     checkTarget(key, services, path, say);
   }
@@ -119,16 +151,22 @@ function validateAuthorization({ metadata, spec }: AuthorizationPolicy, services
     say("FM0205", ["spec", "selector"], "selector and targetRefs exclude each other", "keep one of them");
   }
   // Policies of the root namespace select services of every namespace.
-  if (app !== undefined && metadata.namespace !== "fetchmesh-system") checkTarget(serviceKey(metadata.namespace, app), services, ["spec", "selector", "matchLabels", "app"], say);
+  if (app !== undefined && metadata.namespace !== "fetchmesh-system")
+    checkTarget(serviceKey(metadata.namespace, app), services, ["spec", "selector", "matchLabels", "app"], say);
   for (const [index, { name }] of (spec.targetRefs ?? []).entries()) {
     checkTarget(serviceKey(metadata.namespace, name), services, ["spec", "targetRefs", index, "name"], say);
   }
   if (spec.rules === undefined || spec.rules.length === 0) {
-    if (spec.action === "DENY") say("FM0304", ["spec", "action"], "a DENY without rules denies nothing", "rules: [{}] denies everything");
+    if (spec.action === "DENY")
+      say("FM0304", ["spec", "action"], "a DENY without rules denies nothing", "rules: [{}] denies everything");
   }
 }
 
-function checkTimeouts(timeouts: { request?: string | undefined; backendRequest?: string | undefined } | undefined, path: PathStep[], say: Say): void {
+function checkTimeouts(
+  timeouts: { request?: string | undefined; backendRequest?: string | undefined } | undefined,
+  path: PathStep[],
+  say: Say,
+): void {
   if (timeouts?.request === undefined || timeouts.backendRequest === undefined) return;
   const requestMs = durationMs(timeouts.request);
   // 0 is "no limit" (Gateway API): nothing exceeds it.
@@ -138,12 +176,26 @@ function checkTimeouts(timeouts: { request?: string | undefined; backendRequest?
   }
 }
 
-function refer(code: "FM0202" | "FM0203", role: string, key: ServiceKey, port: number | undefined, services: Services, path: readonly PathStep[], say: Say): void {
+function refer(
+  code: "FM0202" | "FM0203",
+  role: string,
+  key: ServiceKey,
+  port: number | undefined,
+  services: Services,
+  path: readonly PathStep[],
+  say: Say,
+): void {
   const service = services.get(key);
-  if (service === undefined) say(code, [...path, "name"], `${role} service ${key} does not exist`, advice(key, services));
+  if (service === undefined)
+    say(code, [...path, "name"], `${role} service ${key} does not exist`, advice(key, services));
   const ports = service?.spec.ports ?? [];
   if (port !== undefined && ports.length > 0 && !ports.some((known) => known.port === port)) {
-    say("FM0208", [...path, "port"], `service ${key} has no port ${port}`, `one of ${ports.map((known) => known.port).join(", ")}`);
+    say(
+      "FM0208",
+      [...path, "port"],
+      `service ${key} has no port ${port}`,
+      `one of ${ports.map((known) => known.port).join(", ")}`,
+    );
   }
 }
 

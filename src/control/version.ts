@@ -20,9 +20,13 @@ export function isNewer(candidate: SnapshotPointer, than: SnapshotPointer): bool
  * @see RFC 9562 §5.7
  */
 export function newEpoch(epochMs: number, after = ""): string {
-  const floorMs = /^[0-9a-f]{8}-[0-9a-f]{4}-7/.test(after) ? Number.parseInt(after.slice(0, 8) + after.slice(9, 13), 16) + 1 : 0;
+  const floorMs = /^[0-9a-f]{8}-[0-9a-f]{4}-7/.test(after)
+    ? Number.parseInt(after.slice(0, 8) + after.slice(9, 13), 16) + 1
+    : 0;
   const time = Math.max(Math.floor(epochMs), floorMs).toString(16).padStart(12, "0");
-  const chance = Array.from(crypto.getRandomValues(new Uint8Array(10)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const chance = Array.from(crypto.getRandomValues(new Uint8Array(10)), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join("");
   const variant = ((Number.parseInt(chance[3]!, 16) & 3) | 8).toString(16);
   return `${time.slice(0, 8)}-${time.slice(8)}-7${chance.slice(0, 3)}-${variant}${chance.slice(4, 7)}-${chance.slice(7, 19)}`;
 }

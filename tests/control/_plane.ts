@@ -24,7 +24,12 @@ export interface TestPlane {
   joined(service: string): Promise<WireFetch>;
   member(service: string): Promise<Store>;
   operator(): Store;
-  call(method: string, path: string, body?: unknown, fetch?: WireFetch): Promise<{ status: number; body: Record<string, unknown> }>;
+  call(
+    method: string,
+    path: string,
+    body?: unknown,
+    fetch?: WireFetch,
+  ): Promise<{ status: number; body: Record<string, unknown> }>;
   close(): Promise<void>;
 }
 
@@ -34,7 +39,16 @@ export async function startPlane(over: Partial<ControlPlaneOptions> = {}): Promi
   const folder = tempDir("fetchmesh-plane");
   const store = over.store ?? memoryStore();
   const options: ControlPlaneOptions = {
-    store, listen: { host: "127.0.0.1", port: 0 }, mesh: "default", trustDomain: "mesh.local", dir: `${folder.path}/context`, transport, files, clock: systemClock, random: systemRandom, ...over,
+    store,
+    listen: { host: "127.0.0.1", port: 0 },
+    mesh: "default",
+    trustDomain: "mesh.local",
+    dir: `${folder.path}/context`,
+    transport,
+    files,
+    clock: systemClock,
+    random: systemRandom,
+    ...over,
   };
   const plane = await createControlPlane(options);
   const trust = { rootsPem: [plane.rootPem] };
@@ -46,11 +60,15 @@ export async function startPlane(over: Partial<ControlPlaneOptions> = {}): Promi
   };
   const anonymous = made(null);
   const call: TestPlane["call"] = async (method, path, body, fetch) => {
-    const headers: Record<string, string> = fetch === undefined ? { authorization: `Bearer ${plane.operatorToken}` } : {};
+    const headers: Record<string, string> =
+      fetch === undefined ? { authorization: `Bearer ${plane.operatorToken}` } : {};
     const init: RequestInit = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) };
     const response = await (fetch ?? anonymous)(new Request(plane.address + path, init));
     const text = await response.text();
-    return { status: response.status, body: text.startsWith("{") ? (JSON.parse(text) as Record<string, unknown>) : { text } };
+    return {
+      status: response.status,
+      body: text.startsWith("{") ? (JSON.parse(text) as Record<string, unknown>) : { text },
+    };
   };
   const joined = async (service: string): Promise<WireFetch> => {
     const { token } = (await call("POST", "/v1/tokens", { service })).body;
@@ -60,7 +78,11 @@ export async function startPlane(over: Partial<ControlPlaneOptions> = {}): Promi
     return made({ certificateChainPem: String(reply.body["chainPem"]), privateKeyPem });
   };
   return {
-    plane, store, anonymous, call, joined,
+    plane,
+    store,
+    anonymous,
+    call,
+    joined,
     dir: options.dir,
     member: async (service) => httpStore({ control: plane.address, fetch: await joined(service) }),
     operator: () => httpStore({ control: plane.address, fetch: anonymous, token: plane.operatorToken }),

@@ -18,14 +18,33 @@ export interface StoreFixture {
 export function record(id: string, over: Partial<InstanceRecord> = {}): InstanceRecord {
   const service = over.service ?? "orders";
   return {
-    id, service, namespace: "default", address: "127.0.0.1:4001", addressH2: null, spiffeId: `spiffe://mesh.local/ns/default/sa/${service}`, zone: null, weight: 1,
-    runtime: "test", appliedEpoch: "", appliedVersion: 0, state: "applied", reason: null, certificateExpiresAt: null, seenAtMs: Date.now(), ...over,
+    id,
+    service,
+    namespace: "default",
+    address: "127.0.0.1:4001",
+    addressH2: null,
+    spiffeId: `spiffe://mesh.local/ns/default/sa/${service}`,
+    zone: null,
+    weight: 1,
+    runtime: "test",
+    appliedEpoch: "",
+    appliedVersion: 0,
+    state: "applied",
+    reason: null,
+    certificateExpiresAt: null,
+    seenAtMs: Date.now(),
+    ...over,
   };
 }
 
 export async function versionOf(epoch: string, version: number, note = ""): Promise<PublishRequest> {
   const envelope = await sealEnvelope("default", epoch, version, [
-    { apiVersion: "fetchmesh.dev/v1alpha1", kind: "Service", metadata: { name: `s${version}`, namespace: "default" }, spec: {} },
+    {
+      apiVersion: "fetchmesh.dev/v1alpha1",
+      kind: "Service",
+      metadata: { name: `s${version}`, namespace: "default" },
+      spec: {},
+    },
   ]);
   return {
     expectedVersion: version - 1,
@@ -58,7 +77,8 @@ export class HintLog {
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 export async function eventually(what: string, isTrue: () => Promise<boolean>, timeoutMs = 5_000): Promise<void> {
-  for (const endsAt = Date.now() + timeoutMs; !(await isTrue()); await pause(10)) if (Date.now() > endsAt) throw new Error(`not in time: ${what}`);
+  for (const endsAt = Date.now() + timeoutMs; !(await isTrue()); await pause(10))
+    if (Date.now() > endsAt) throw new Error(`not in time: ${what}`);
 }
 
 const isCode = (code: string) => (error: unknown) => error instanceof MeshError && error.code === code;
@@ -110,15 +130,22 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       }
       await assert.rejects(writer.config.publish(first), isCode("ERR_VERSION_CONFLICT"));
       const history = await reader.config.history(10);
-      assert.deepEqual(history.map(({ version, author, message, changes }) => ({ version, author, message, changes })), [{ version: 1, author: "suite", message: "first", changes: 1 }]);
+      assert.deepEqual(
+        history.map(({ version, author, message, changes }) => ({ version, author, message, changes })),
+        [{ version: 1, author: "suite", message: "first", changes: 1 }],
+      );
       log.stop();
     });
 
     it("lets exactly one of many concurrent writers win (I7)", async () => {
       const request = await versionOf(epoch, 2);
-      const results = await Promise.allSettled(Array.from({ length: 8 }, (_, index) => (index % 2 === 0 ? writer : reader).config.publish(request)));
+      const results = await Promise.allSettled(
+        Array.from({ length: 8 }, (_, index) => (index % 2 === 0 ? writer : reader).config.publish(request)),
+      );
       assert.equal(results.filter(({ status }) => status === "fulfilled").length, 1);
-      for (const result of results) if (result.status === "rejected") assert.ok(isCode("ERR_VERSION_CONFLICT")(result.reason), String(result.reason));
+      for (const result of results)
+        if (result.status === "rejected")
+          assert.ok(isCode("ERR_VERSION_CONFLICT")(result.reason), String(result.reason));
       assert.equal((await reader.config.pointer())?.version, 2);
     });
 
@@ -126,7 +153,10 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       for (let version = 3; version <= 23; version++) await writer.config.publish(await versionOf(epoch, version));
       assert.equal(await reader.config.version(3), null);
       assert.equal((await reader.config.version(4))?.version, 4);
-      assert.deepEqual((await reader.config.history(3)).map(({ version }) => version), [23, 22, 21]);
+      assert.deepEqual(
+        (await reader.config.history(3)).map(({ version }) => version),
+        [23, 22, 21],
+      );
       assert.equal((await reader.config.history(100)).length, 23);
     });
 
@@ -136,11 +166,17 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       await log.until("resync", ({ t }) => t === "resync");
       await member.registry.register(record("orders-1"), 15_000);
       await log.until("endpoints hint", (hint) => hint.t === "endpoints" && hint.service === "orders");
-      assert.deepEqual((await reader.registry.instances()).map(({ id, address }) => `${id} ${address}`), ["orders-1 127.0.0.1:4001"]);
+      assert.deepEqual(
+        (await reader.registry.instances()).map(({ id, address }) => `${id} ${address}`),
+        ["orders-1 127.0.0.1:4001"],
+      );
       log.hints.length = 0;
       await member.registry.register(record("orders-1", { appliedVersion: 7, seenAtMs: Date.now() + 1 }), 15_000);
       await pause(150);
-      assert.deepEqual(log.hints.filter(({ t }) => t === "endpoints"), []);
+      assert.deepEqual(
+        log.hints.filter(({ t }) => t === "endpoints"),
+        [],
+      );
       assert.equal((await reader.registry.instances())[0]?.appliedVersion, 7);
       await member.registry.register(record("orders-1", { weight: 5 }), 15_000);
       await log.until("endpoints hint", ({ t }) => t === "endpoints");
@@ -162,7 +198,10 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       await eventually("the lease to end", async () => (await reader.registry.instances()).length === 0);
       assert.ok(!(await reader.registry.departed()).includes("orders-2"));
       await member.registry.register(record("orders-1"), 15_000);
-      assert.deepEqual((await reader.registry.instances()).map(({ id }) => id), ["orders-1"]);
+      assert.deepEqual(
+        (await reader.registry.instances()).map(({ id }) => id),
+        ["orders-1"],
+      );
       assert.ok(!(await reader.registry.departed()).includes("orders-1"));
       log.stop();
       await member.close();
@@ -172,7 +211,13 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       const member = await fixture.openAs("orders");
       const log = new HintLog(reader);
       await log.until("resync", ({ t }) => t === "resync");
-      const vote = { service: "billing", namespace: "default", endpoint: "127.0.0.1:5001", voter: "orders-1", expiresAtMs: Date.now() + 60_000 };
+      const vote = {
+        service: "billing",
+        namespace: "default",
+        endpoint: "127.0.0.1:5001",
+        voter: "orders-1",
+        expiresAtMs: Date.now() + 60_000,
+      };
       await member.breaker.vote(vote);
       await log.until("vote", ({ t }) => t === "vote" || t === "breaker");
       assert.deepEqual(await reader.breaker.votes(), [vote]);
@@ -187,14 +232,23 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
     it("carries an operator's orders until they expire or are reset", async () => {
       const log = new HintLog(reader);
       await log.until("resync", ({ t }) => t === "resync");
-      const order = { service: "billing", namespace: "default", endpoint: "127.0.0.1:5001", state: "forced-open", expiresAtMs: Date.now() + 60_000 } as const;
+      const order = {
+        service: "billing",
+        namespace: "default",
+        endpoint: "127.0.0.1:5001",
+        state: "forced-open",
+        expiresAtMs: Date.now() + 60_000,
+      } as const;
       await writer.breaker.override(order);
       await writer.breaker.override({ ...order, endpoint: null, state: "forced-closed" });
       await log.until("breaker hint", ({ t }) => t === "breaker");
       const shown = (await reader.breaker.overrides()).map(({ endpoint, state }) => `${endpoint} ${state}`).sort();
       assert.deepEqual(shown, ["127.0.0.1:5001 forced-open", "null forced-closed"]);
       await writer.breaker.reset("billing", "default", "127.0.0.1:5001");
-      assert.deepEqual((await reader.breaker.overrides()).map(({ state }) => state), ["forced-closed"]);
+      assert.deepEqual(
+        (await reader.breaker.overrides()).map(({ state }) => state),
+        ["forced-closed"],
+      );
       await writer.breaker.reset("billing", "default", null);
       assert.deepEqual(await reader.breaker.overrides(), []);
       await writer.breaker.override({ ...order, expiresAtMs: Date.now() + 200 });
@@ -205,7 +259,9 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
     it("fails with ERR_STORE_UNAVAILABLE after close, if at all", async () => {
       const closed = await fixture.open();
       await closed.close();
-      await closed.config.pointer().catch((error: unknown) => assert.ok(isCode("ERR_STORE_UNAVAILABLE")(error), String(error)));
+      await closed.config
+        .pointer()
+        .catch((error: unknown) => assert.ok(isCode("ERR_STORE_UNAVAILABLE")(error), String(error)));
     });
   });
 }

@@ -26,10 +26,17 @@ class ScriptedStore {
       return value();
     };
     this.store = {
-      kind: "memory", name: "scripted", isConnected: true, registry: inner.registry, breaker: inner.breaker,
+      kind: "memory",
+      name: "scripted",
+      isConnected: true,
+      registry: inner.registry,
+      breaker: inner.breaker,
       config: {
         ...inner.config,
-        pointer: () => guard((): SnapshotPointer | null => this.stored && { epoch: this.stored.epoch, version: this.stored.version }),
+        pointer: () =>
+          guard(
+            (): SnapshotPointer | null => this.stored && { epoch: this.stored.epoch, version: this.stored.version },
+          ),
         current: () => guard(() => this.stored),
       },
       watch: (listener) => {
@@ -45,7 +52,8 @@ class ScriptedStore {
   }
 
   hintAtCurrent(): void {
-    if (this.stored !== null) this.hint({ t: "config", epoch: this.stored.epoch, version: this.stored.version, digest: "" });
+    if (this.stored !== null)
+      this.hint({ t: "config", epoch: this.stored.epoch, version: this.stored.version, digest: "" });
   }
 }
 
@@ -67,7 +75,10 @@ async function setup(over: Partial<FollowConfigOptions> = {}, first: StoredSnaps
   const applied: string[] = [];
   const refused: (string | null)[] = [];
   const follower = followConfig({
-    store: scripted.store, mesh: "default", clock, random: seededRandom(7),
+    store: scripted.store,
+    mesh: "default",
+    clock,
+    random: seededRandom(7),
     onSnapshot: ({ epoch, version }) => applied.push(`${epoch}.${version}`),
     onRefused: (refusal) => refused.push(refusal?.reason ?? null),
     ...over,
@@ -151,24 +162,37 @@ describe("followConfig()", () => {
     assert.deepEqual(saved, [], "what was loaded need not be saved");
     f.stored = await stored("a", 4);
     await f.follower.look();
-    assert.deepEqual(saved.map(({ version }) => version), [4]);
+    assert.deepEqual(
+      saved.map(({ version }) => version),
+      [4],
+    );
     f.follower.close();
   });
 
   it("survives a last known good that is garbage, unreadable or cannot be saved", async () => {
-    for (const load of [async () => ({ epoch: "a", version: 3, body: "{" }), async () => Promise.reject(new Error("disk")), async () => JSON.parse("{}") as StoredSnapshot]) {
-      const f = await setup({ lastKnownGood: { load, save: () => Promise.reject(new Error("full")) } }, await stored("a", 1));
+    for (const load of [
+      async () => ({ epoch: "a", version: 3, body: "{" }),
+      async () => Promise.reject(new Error("disk")),
+      async () => JSON.parse("{}") as StoredSnapshot,
+    ]) {
+      const f = await setup(
+        { lastKnownGood: { load, save: () => Promise.reject(new Error("full")) } },
+        await stored("a", 1),
+      );
       assert.deepEqual(f.applied, ["a.1"]);
       f.follower.close();
     }
   });
 
   it("refuses what does not compile, and takes the next", async () => {
-    const f = await setup({
-      compile: ({ version }) => {
-        throw new Error(`cannot compile ${version}`);
+    const f = await setup(
+      {
+        compile: ({ version }) => {
+          throw new Error(`cannot compile ${version}`);
+        },
       },
-    }, await stored("a", 1));
+      await stored("a", 1),
+    );
     assert.deepEqual(f.applied, []);
     assert.deepEqual(f.refused, ["cannot compile 1"]);
     f.follower.close();
@@ -191,7 +215,9 @@ describe("followConfig()", () => {
       fc.record({ do: fc.constant("publish" as const), epoch, version: fc.integer({ min: 1, max: 6 }) }),
       fc.record({ do: fc.constant("hint" as const), epoch, version: fc.integer({ min: 1, max: 9 }) }),
       fc.record({ do: fc.constant("garbage" as const), epoch, version: fc.integer({ min: 1, max: 6 }) }),
-      fc.record({ do: fc.constantFrom("away" as const, "back" as const, "lose" as const, "resync" as const, "wait" as const) }),
+      fc.record({
+        do: fc.constantFrom("away" as const, "back" as const, "lose" as const, "resync" as const, "wait" as const),
+      }),
     );
     await fc.assert(
       fc.asyncProperty(fc.array(event, { maxLength: 25 }), async (events) => {
@@ -221,4 +247,3 @@ describe("followConfig()", () => {
     );
   });
 });
-

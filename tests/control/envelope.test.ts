@@ -5,7 +5,13 @@ import { canonicalJson } from "../../src/control/canonical.ts";
 import { compileSnapshot } from "../../src/control/compile.ts";
 import { decodeEnvelope, encodeEnvelope, sealEnvelope, type Envelope } from "../../src/control/envelope.ts";
 import { readDocuments } from "../../src/control/documents.ts";
-import { generateConfigKey, importConfigKey, importConfigPublicKey, signSnapshot, verifySnapshot } from "../../src/control/signature.ts";
+import {
+  generateConfigKey,
+  importConfigKey,
+  importConfigPublicKey,
+  signSnapshot,
+  verifySnapshot,
+} from "../../src/control/signature.ts";
 import { openUnverified } from "../../src/control/signed-body.ts";
 import { MeshError } from "../../src/errors.ts";
 
@@ -52,7 +58,12 @@ spec:
 async function whole(): Promise<Envelope> {
   const { resources, problems } = readDocuments([{ file: "-", text }]);
   assert.deepEqual(problems, []);
-  return sealEnvelope("default", "epoch", 7, resources.map(({ resource }) => resource));
+  return sealEnvelope(
+    "default",
+    "epoch",
+    7,
+    resources.map(({ resource }) => resource),
+  );
 }
 
 describe("envelope", () => {
@@ -61,7 +72,10 @@ describe("envelope", () => {
     const body = encodeEnvelope(envelope);
     assert.deepEqual(await decodeEnvelope({ epoch: "epoch", version: 7, body }, "default"), envelope);
     const shuffled = JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(body) as object).reverse()));
-    assert.equal((await decodeEnvelope({ epoch: "epoch", version: 7, body: shuffled }, "default")).digest, envelope.digest);
+    assert.equal(
+      (await decodeEnvelope({ epoch: "epoch", version: 7, body: shuffled }, "default")).digest,
+      envelope.digest,
+    );
     assert.equal(canonicalJson({ b: [1, { d: null, c: "é" }], a: undefined }), '{"b":[1,{"c":"é","d":null}]}');
   });
 
@@ -71,28 +85,62 @@ describe("envelope", () => {
     const paths: (string | number)[][] = [];
     const walk = (value: unknown, path: (string | number)[]): void => {
       paths.push(path);
-      if (typeof value === "object" && value !== null) for (const [key, inner] of Object.entries(value)) walk(inner, [...path, Array.isArray(value) ? Number(key) : key]);
+      if (typeof value === "object" && value !== null)
+        for (const [key, inner] of Object.entries(value))
+          walk(inner, [...path, Array.isArray(value) ? Number(key) : key]);
     };
     walk(open, []);
-    const junk = fc.constantFrom<unknown>(null, "", " ", 0, -1, 1.5, 1e99, true, [], {}, [null], "x".repeat(300), "../..", "a/b", "\u0000", "*", "__proto__", { __proto__: null, a: 1 }, [[[]]]);
+    const junk = fc.constantFrom<unknown>(
+      null,
+      "",
+      " ",
+      0,
+      -1,
+      1.5,
+      1e99,
+      true,
+      [],
+      {},
+      [null],
+      "x".repeat(300),
+      "../..",
+      "a/b",
+      "\u0000",
+      "*",
+      "__proto__",
+      { __proto__: null, a: 1 },
+      [[[]]],
+    );
     let accepted = 0;
     await fc.assert(
-      fc.asyncProperty(fc.constantFrom(...paths), junk, fc.constantFrom("set", "remove", "add"), async (path, value, action) => {
-        const mutant = structuredClone(open);
-        const holder = path.slice(0, -1).reduce<unknown>((at, step) => (at as Record<string | number, unknown>)[step], mutant) as Record<string | number, unknown>;
-        const last = path.at(-1);
-        if (last === undefined) return;
-        if (action === "set") holder[last] = value;
-        else if (action === "remove" && Array.isArray(holder)) holder.splice(Number(last), 1);
-        else if (action === "remove") delete holder[last];
-        else holder[typeof last === "number" ? holder["length"] as number : `${last}x`] = value;
-        try {
-          compileSnapshot(await decodeEnvelope({ epoch: "epoch", version: 7, body: JSON.stringify(mutant) }, "default"));
-          accepted++;
-        } catch (error) {
-          assert.ok(isCorrupt(error), String(error));
-        }
-      }),
+      fc.asyncProperty(
+        fc.constantFrom(...paths),
+        junk,
+        fc.constantFrom("set", "remove", "add"),
+        async (path, value, action) => {
+          const mutant = structuredClone(open);
+          const holder = path
+            .slice(0, -1)
+            .reduce<unknown>((at, step) => (at as Record<string | number, unknown>)[step], mutant) as Record<
+            string | number,
+            unknown
+          >;
+          const last = path.at(-1);
+          if (last === undefined) return;
+          if (action === "set") holder[last] = value;
+          else if (action === "remove" && Array.isArray(holder)) holder.splice(Number(last), 1);
+          else if (action === "remove") delete holder[last];
+          else holder[typeof last === "number" ? (holder["length"] as number) : `${last}x`] = value;
+          try {
+            compileSnapshot(
+              await decodeEnvelope({ epoch: "epoch", version: 7, body: JSON.stringify(mutant) }, "default"),
+            );
+            accepted++;
+          } catch (error) {
+            assert.ok(isCorrupt(error), String(error));
+          }
+        },
+      ),
       { numRuns: 600 },
     );
     assert.ok(accepted > 0, "optional parts may be absent");
@@ -100,11 +148,14 @@ describe("envelope", () => {
 
   it("names every reason, up to five", async () => {
     const documents = Array.from({ length: 8 }, () => ({ kind: "Service" }));
-    await assert.rejects(decodeEnvelope({ epoch: "e", version: 1, body: JSON.stringify({ documents }) }, "default"), (error: unknown) => {
-      assert.ok(isCorrupt(error));
-      assert.match((error as MeshError).message, /documents\[0\] apiVersion: .*and 11 more$/);
-      return true;
-    });
+    await assert.rejects(
+      decodeEnvelope({ epoch: "e", version: 1, body: JSON.stringify({ documents }) }, "default"),
+      (error: unknown) => {
+        assert.ok(isCorrupt(error));
+        assert.match((error as MeshError).message, /documents\[0\] apiVersion: .*and 11 more$/);
+        return true;
+      },
+    );
   });
 });
 
@@ -112,7 +163,15 @@ describe("compileSnapshot()", () => {
   it("resolves every kind for those who ask", async () => {
     const snapshot = compileSnapshot(await whole());
     assert.deepEqual(snapshot.services.get("default/orders")?.endpoints, [
-      { address: "10.0.0.1:80", host: "10.0.0.1", port: 80, instance: null, zone: "z", weight: 2, identity: "spiffe://mesh.local/ns/default/sa/orders" },
+      {
+        address: "10.0.0.1:80",
+        host: "10.0.0.1",
+        port: 80,
+        instance: null,
+        zone: "z",
+        weight: 2,
+        identity: "spiffe://mesh.local/ns/default/sa/orders",
+      },
     ]);
     const routes = snapshot.routes("default/orders", "anywhere");
     assert.equal(routes?.covers(80), true);
@@ -128,10 +187,33 @@ describe("compileSnapshot()", () => {
   it("lets a consumer's route replace the producer's for its own namespace, on the ports it names (GAMMA)", async () => {
     const route = (namespace: string, name: string, port: string, path: string): string =>
       `apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: ${name}, namespace: ${namespace}}\nspec:\n  parentRefs: [{kind: Service, name: orders, namespace: shop${port}}]\n  rules: [{matches: [{path: {value: ${path}}}], backendRefs: [{name: orders, namespace: shop}]}]\n`;
-    const { resources } = readDocuments([{ file: "-", text: `${route("shop", "producer", "", "/p")}---\n${route("caller", "consumer", ", port: 80", "/c")}` }]);
-    const snapshot = compileSnapshot(await sealEnvelope("default", "e", 1, resources.map(({ resource }) => resource)));
-    const head = (path: string) => ({ method: "GET", target: path, path, query: "", authority: "orders", get: () => null, getAll: () => [], names: () => [] }) as never;
-    const match = (namespace: string, path: string, port: number) => snapshot.routes("shop/orders", namespace)?.match(head(path), port)?.name ?? null;
+    const { resources } = readDocuments([
+      {
+        file: "-",
+        text: `${route("shop", "producer", "", "/p")}---\n${route("caller", "consumer", ", port: 80", "/c")}`,
+      },
+    ]);
+    const snapshot = compileSnapshot(
+      await sealEnvelope(
+        "default",
+        "e",
+        1,
+        resources.map(({ resource }) => resource),
+      ),
+    );
+    const head = (path: string) =>
+      ({
+        method: "GET",
+        target: path,
+        path,
+        query: "",
+        authority: "orders",
+        get: () => null,
+        getAll: () => [],
+        names: () => [],
+      }) as never;
+    const match = (namespace: string, path: string, port: number) =>
+      snapshot.routes("shop/orders", namespace)?.match(head(path), port)?.name ?? null;
     assert.equal(match("shop", "/p", 80), "shop/producer");
     assert.equal(match("shop", "/c", 80), null);
     assert.equal(match("caller", "/c", 80), "caller/consumer");
@@ -167,6 +249,10 @@ describe("verifySnapshot()", () => {
     assert.equal(await verifySnapshot(signed, null), "{}");
     await assert.rejects(verifySnapshot(signed, null, { required: true }), isCorrupt);
     await assert.rejects(verifySnapshot("x".repeat(5_000_000), null), isCorrupt);
-    for (const text of ["", "{}", '{"kty":"EC"}', '{"kty":"oct","k":"AA"}']) await assert.rejects(importConfigKey(text), (error: unknown) => error instanceof MeshError && error.code === "ERR_OPTION_INVALID");
+    for (const text of ["", "{}", '{"kty":"EC"}', '{"kty":"oct","k":"AA"}'])
+      await assert.rejects(
+        importConfigKey(text),
+        (error: unknown) => error instanceof MeshError && error.code === "ERR_OPTION_INVALID",
+      );
   });
 });

@@ -11,9 +11,34 @@ import { VirtualClock } from "../support/virtual-clock.ts";
 
 describe("parseDuration()", () => {
   it("reads Gateway API durations and nothing else (GEP-2257)", () => {
-    const valid = { "0s": 0, "1ms": 1, "500ms": 500, "1s": 1_000, "1m30s": 90_000, "1h1m1s1ms": 3_661_001, "99999ms": 99_999, "1s1s": 2_000 };
+    const valid = {
+      "0s": 0,
+      "1ms": 1,
+      "500ms": 500,
+      "1s": 1_000,
+      "1m30s": 90_000,
+      "1h1m1s1ms": 3_661_001,
+      "99999ms": 99_999,
+      "1s1s": 2_000,
+    };
     for (const [text, ms] of Object.entries(valid)) assert.equal(parseDuration(text), ms, text);
-    for (const text of ["", "1", "s", "1.5s", "-1s", "+1s", "1 s", "1d", "1us", "100000s", "1h1m1s1ms1s", "1S", "1s ", "Infinity"]) assert.equal(parseDuration(text), null, text);
+    for (const text of [
+      "",
+      "1",
+      "s",
+      "1.5s",
+      "-1s",
+      "+1s",
+      "1 s",
+      "1d",
+      "1us",
+      "100000s",
+      "1h1m1s1ms1s",
+      "1S",
+      "1s ",
+      "Infinity",
+    ])
+      assert.equal(parseDuration(text), null, text);
   });
 });
 
@@ -22,7 +47,22 @@ describe("splitAddress()", () => {
     assert.deepEqual(splitAddress("127.0.0.1:80"), { host: "127.0.0.1", port: 80 });
     assert.deepEqual(splitAddress("[::1]:65535"), { host: "::1", port: 65_535 });
     assert.deepEqual(splitAddress("a.example.:1"), { host: "a.example.", port: 1 });
-    for (const text of ["", ":80", "a", "a:", "a:0", "a:65536", "::1:80", "a b:80", "a/b:80", "a:80/x", "u@a:80", "a:+8", `${"a".repeat(64)}:80`]) assert.equal(splitAddress(text), null, text);
+    for (const text of [
+      "",
+      ":80",
+      "a",
+      "a:",
+      "a:0",
+      "a:65536",
+      "::1:80",
+      "a b:80",
+      "a/b:80",
+      "a:80/x",
+      "u@a:80",
+      "a:+8",
+      `${"a".repeat(64)}:80`,
+    ])
+      assert.equal(splitAddress(text), null, text);
   });
 });
 
@@ -44,7 +84,10 @@ describe("unifiedDiff()", () => {
     const text = fc.array(fc.constantFrom("a", "b", "c", "d"), { maxLength: 30 });
     fc.assert(
       fc.property(text, text, (a, b) => {
-        assert.deepEqual(patched(a, unifiedDiff("x", a.map((line) => `${line}\n`).join(""), b.map((line) => `${line}\n`).join(""))), b);
+        assert.deepEqual(
+          patched(a, unifiedDiff("x", a.map((line) => `${line}\n`).join(""), b.map((line) => `${line}\n`).join(""))),
+          b,
+        );
       }),
     );
   });
@@ -77,7 +120,21 @@ describe("followBreaker()", () => {
     const inner = memoryStore(clock);
     let isAway = false;
     const away = <T>(value: Promise<T>): Promise<T> => (isAway ? Promise.reject(new Error("away")) : value);
-    const store = { ...inner, kind: "memory", name: "memory", isConnected: true, config: inner.config, registry: inner.registry, breaker: { ...inner.breaker, votes: () => away(inner.breaker.votes()), overrides: () => away(inner.breaker.overrides()) }, watch: inner.watch.bind(inner), close: async () => {} } as const;
+    const store = {
+      ...inner,
+      kind: "memory",
+      name: "memory",
+      isConnected: true,
+      config: inner.config,
+      registry: inner.registry,
+      breaker: {
+        ...inner.breaker,
+        votes: () => away(inner.breaker.votes()),
+        overrides: () => away(inner.breaker.overrides()),
+      },
+      watch: inner.watch.bind(inner),
+      close: async () => {},
+    } as const;
     const heard: string[] = [];
     const fleet: BreakerAudience = {
       onVote: ({ voter }) => heard.push(`vote ${voter}`),
@@ -89,14 +146,26 @@ describe("followBreaker()", () => {
     const follower = followBreaker({ store, clock, random: seededRandom(1), fleet });
     await clock.pass(0);
     heard.length = 0;
-    const vote = { service: "orders", namespace: "default", endpoint: "127.0.0.1:1", voter: "web-1", expiresAtMs: clock.epochMs() + 30_000 };
+    const vote = {
+      service: "orders",
+      namespace: "default",
+      endpoint: "127.0.0.1:1",
+      voter: "web-1",
+      expiresAtMs: clock.epochMs() + 30_000,
+    };
     await inner.breaker.vote(vote);
     await clock.pass(0);
     await inner.breaker.withdraw(vote);
     await clock.pass(0);
     assert.deepEqual(heard, ["vote web-1", "withdraw web-1"], "no reading for a vote");
     heard.length = 0;
-    await inner.breaker.override({ service: "orders", namespace: "default", endpoint: null, state: "forced-open", expiresAtMs: clock.epochMs() + 1_000 });
+    await inner.breaker.override({
+      service: "orders",
+      namespace: "default",
+      endpoint: null,
+      state: "forced-open",
+      expiresAtMs: clock.epochMs() + 1_000,
+    });
     await clock.pass(0);
     assert.deepEqual(heard, ["overrides 1", "votes 0"]);
     heard.length = 0;

@@ -13,7 +13,8 @@ import { tempDir } from "../support/ports.ts";
 import { startPlane, type TestPlane } from "./_plane.ts";
 import { eventually, record } from "./_store-suite.ts";
 
-const service = (name: string): string => `apiVersion: fetchmesh.dev/v1alpha1\nkind: Service\nmetadata: {name: ${name}}\n`;
+const service = (name: string): string =>
+  `apiVersion: fetchmesh.dev/v1alpha1\nkind: Service\nmetadata: {name: ${name}}\n`;
 
 describe("control plane", () => {
   let mesh: TestPlane;
@@ -41,7 +42,9 @@ describe("control plane", () => {
     const foreign = tempDir("fetchmesh-foreign");
     const other = await startPlane({ dir: `${foreign.path}/context` });
     const { transport } = currentRuntime();
-    const believer = wireFetch(transport, { tls: { trust: { rootsPem: [other.plane.rootPem] }, serverName: "localhost" } });
+    const believer = wireFetch(transport, {
+      tls: { trust: { rootsPem: [other.plane.rootPem] }, serverName: "localhost" },
+    });
     await assert.rejects(believer(new Request(`${mesh.plane.address}/v1/root`)));
     believer.close();
     await other.close();
@@ -51,27 +54,55 @@ describe("control plane", () => {
   it("carries a published version to a member and its word back, within apply --wait", async () => {
     const store = await mesh.member("orders");
     let refresh = (): void => {};
-    const config = followConfig({ store, mesh: "default", clock: systemClock, random: systemRandom, onSnapshot: () => refresh() });
+    const config = followConfig({
+      store,
+      mesh: "default",
+      clock: systemClock,
+      random: systemRandom,
+      onSnapshot: () => refresh(),
+    });
     await config.started;
     const announcement = announce({
-      store, clock: systemClock, random: systemRandom,
-      record: () => record("orders-1", { appliedEpoch: config.applied.epoch, appliedVersion: config.applied.version, seenAtMs: Date.now() }),
+      store,
+      clock: systemClock,
+      random: systemRandom,
+      record: () =>
+        record("orders-1", {
+          appliedEpoch: config.applied.epoch,
+          appliedVersion: config.applied.version,
+          seenAtMs: Date.now(),
+        }),
     });
     await announcement.started;
     refresh = announcement.refresh;
     // The stream of hints may take a moment to stand after the first answer.
     await eventually("the member to be connected", async () => store.isConnected);
     await new Promise((resolve) => setTimeout(resolve, 100));
-    const { status, body } = await mesh.call("POST", "/v1/apply", { sources: [{ file: "mesh.yaml", text: service("orders") }], wait: 5_000 });
+    const { status, body } = await mesh.call("POST", "/v1/apply", {
+      sources: [{ file: "mesh.yaml", text: service("orders") }],
+      wait: 5_000,
+    });
     assert.equal(status, 200, JSON.stringify(body));
     const applied = body["applied"] as { sidecars: number; of: number; p50Ms: number; maxMs: number };
     assert.equal(`${applied.sidecars}/${applied.of}`, "1/1");
     assert.ok(applied.maxMs < 2_000, `${applied.maxMs} ms`);
-    const shown = (await mesh.call("GET", "/v1/status")).body["sidecars"] as { instance: string; state: string; appliedVersion: number }[];
-    assert.deepEqual(shown.map(({ instance, state, appliedVersion }) => `${instance} ${state} ${appliedVersion}`), ["orders-1 applied 1"]);
+    const shown = (await mesh.call("GET", "/v1/status")).body["sidecars"] as {
+      instance: string;
+      state: string;
+      appliedVersion: number;
+    }[];
+    assert.deepEqual(
+      shown.map(({ instance, state, appliedVersion }) => `${instance} ${state} ${appliedVersion}`),
+      ["orders-1 applied 1"],
+    );
 
     const seen: string[][] = [];
-    const watcher = followRegistry({ store: await mesh.member("web"), clock: systemClock, random: systemRandom, onInstances: (found) => seen.push(found.map(({ id }) => id)) });
+    const watcher = followRegistry({
+      store: await mesh.member("web"),
+      clock: systemClock,
+      random: systemRandom,
+      onInstances: (found) => seen.push(found.map(({ id }) => id)),
+    });
     await watcher.started;
     await eventually("the instance to be known", async () => seen.at(-1)?.[0] === "orders-1");
     await announcement.stop();
@@ -85,7 +116,17 @@ describe("control plane", () => {
     const folder = tempDir("fetchmesh-restart");
     const { transport, files } = currentRuntime();
     const start = () =>
-      createControlPlane({ store: memoryStore(), listen: { host: "127.0.0.1", port: 0 }, mesh: "default", trustDomain: "mesh.local", dir: folder.path, transport, files, clock: systemClock, random: systemRandom });
+      createControlPlane({
+        store: memoryStore(),
+        listen: { host: "127.0.0.1", port: 0 },
+        mesh: "default",
+        trustDomain: "mesh.local",
+        dir: folder.path,
+        transport,
+        files,
+        clock: systemClock,
+        random: systemRandom,
+      });
     const first = await start();
     await first.close();
     const second = await start();
@@ -107,4 +148,3 @@ describe("control plane", () => {
     }
   });
 });
-

@@ -2,7 +2,16 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { systemClock } from "../../src/clock.ts";
 import { followConfig } from "../../src/control/apply.ts";
-import { applyDocuments, deleteDocument, diffDocuments, readCurrent, rollbackTo, type Published, type Publisher, type PublishResult } from "../../src/control/publish.ts";
+import {
+  applyDocuments,
+  deleteDocument,
+  diffDocuments,
+  readCurrent,
+  rollbackTo,
+  type Published,
+  type Publisher,
+  type PublishResult,
+} from "../../src/control/publish.ts";
 import { problemText } from "../../src/control/problems.ts";
 import { memoryStore } from "../../src/control/store-memory.ts";
 import type { Snapshot } from "../../src/control/snapshot.ts";
@@ -35,7 +44,8 @@ function published(result: PublishResult): Published {
 describe("applyDocuments()", () => {
   it("creates, updates and leaves alone, one version per change", async () => {
     const to = publisher();
-    const apply = async (text: string): Promise<Published> => published(await applyDocuments(to, [{ file: "mesh.yaml", text }], note, known));
+    const apply = async (text: string): Promise<Published> =>
+      published(await applyDocuments(to, [{ file: "mesh.yaml", text }], note, known));
     const first = await apply(route(10));
     assert.equal(first.version, 1);
     assert.match(first.digest, /^sha256-[0-9a-f]{64}$/);
@@ -48,12 +58,20 @@ describe("applyDocuments()", () => {
     assert.equal(second.changes[0]?.action, "updated");
     assert.notEqual(second.digest, first.digest);
     const history = await to.store.config.history(10);
-    assert.deepEqual(history.map(({ version }) => version), [2, 1]);
+    assert.deepEqual(
+      history.map(({ version }) => version),
+      [2, 1],
+    );
   });
 
   it("publishes nothing if one document of many is bad, and says where", async () => {
     const to = publisher();
-    const result = await applyDocuments(to, [{ file: "mesh.yaml", text: `${route(10)}---\n${route(10, "b").replace("weight: 90", "wieght: 90")}` }], note, known);
+    const result = await applyDocuments(
+      to,
+      [{ file: "mesh.yaml", text: `${route(10)}---\n${route(10, "b").replace("weight: 90", "wieght: 90")}` }],
+      note,
+      known,
+    );
     assert.ok("refused" in result);
     assert.equal(result.refused.length, 1);
     const problem = result.refused[0]!;
@@ -66,12 +84,17 @@ describe("applyDocuments()", () => {
   it("refuses to go on top of another version than the expected one", async () => {
     const to = publisher();
     const attempt = applyDocuments(to, [{ file: "-", text: route(10) }], { ...note, expectVersion: 3 }, known);
-    await assert.rejects(attempt, (error: unknown) => error instanceof MeshError && error.code === "ERR_VERSION_CONFLICT");
+    await assert.rejects(
+      attempt,
+      (error: unknown) => error instanceof MeshError && error.code === "ERR_VERSION_CONFLICT",
+    );
   });
 
   it("writes nothing with dryRun but says what it would", async () => {
     const to = publisher();
-    const result = published(await applyDocuments(to, [{ file: "-", text: route(10) }], { ...note, dryRun: true }, known));
+    const result = published(
+      await applyDocuments(to, [{ file: "-", text: route(10) }], { ...note, dryRun: true }, known),
+    );
     assert.equal(result.version, 1);
     assert.equal(await to.store.config.pointer(), null);
   });
@@ -88,7 +111,10 @@ describe("applyDocuments()", () => {
     assert.equal(version, 160);
     assert.equal(documents.length, 160);
     const versions = (await to.store.config.history(1_000)).map((entry) => entry.version);
-    assert.deepEqual(versions, Array.from({ length: 160 }, (_, index) => 160 - index));
+    assert.deepEqual(
+      versions,
+      Array.from({ length: 160 }, (_, index) => 160 - index),
+    );
   });
 });
 
@@ -100,11 +126,17 @@ describe("rollbackTo()", () => {
     const back = published(await rollbackTo(to, 1, note));
     assert.equal(back.version, 3);
     assert.equal(back.digest, first.digest);
-    assert.deepEqual(back.changes.map(({ action, name }) => `${action} ${name}`).sort(), ["deleted other", "updated orders"]);
+    assert.deepEqual(back.changes.map(({ action, name }) => `${action} ${name}`).sort(), [
+      "deleted other",
+      "updated orders",
+    ]);
   });
 
   it("says so if the version is not kept", async () => {
-    await assert.rejects(rollbackTo(publisher(), 9, note), (error: unknown) => error instanceof MeshError && error.code === "ERR_RESOURCE_NOT_FOUND");
+    await assert.rejects(
+      rollbackTo(publisher(), 9, note),
+      (error: unknown) => error instanceof MeshError && error.code === "ERR_RESOURCE_NOT_FOUND",
+    );
   });
 
   it("leads out of a current version that is garbage", async () => {
@@ -126,7 +158,9 @@ describe("deleteDocument()", () => {
     published(await applyDocuments(to, [{ file: "-", text: `${service}---\n${route(10)}` }], note, few));
     const refused = await deleteDocument(to, { kind: "Service", namespace: "default", name: "orders-v2" }, note, few);
     assert.ok("refused" in refused && refused.refused[0]?.code === "FM0202");
-    const done = published(await deleteDocument(to, { kind: "httproute", namespace: "default", name: "orders" }, note, few));
+    const done = published(
+      await deleteDocument(to, { kind: "httproute", namespace: "default", name: "orders" }, note, few),
+    );
     assert.deepEqual(done.changes, [{ action: "deleted", kind: "HTTPRoute", namespace: "default", name: "orders" }]);
   });
 });
@@ -137,7 +171,10 @@ describe("diffDocuments()", () => {
     published(await applyDocuments(to, [{ file: "-", text: route(10) }], note, known));
     const { changes } = await diffDocuments(to, [{ file: "-", text: `${route(20)}---\n${route(1, "new")}` }], known);
     assert.equal(changes.length, 2);
-    assert.match(changes[0]!.patch, /^--- a\/HTTPRoute\/default\/orders\.yaml\n\+\+\+ b\/HTTPRoute\/default\/orders\.yaml\n@@ -\d+,\d+ \+\d+,\d+ @@\n/);
+    assert.match(
+      changes[0]!.patch,
+      /^--- a\/HTTPRoute\/default\/orders\.yaml\n\+\+\+ b\/HTTPRoute\/default\/orders\.yaml\n@@ -\d+,\d+ \+\d+,\d+ @@\n/,
+    );
     assert.match(changes[0]!.patch, /\n- +weight: 90\n\+ +weight: 80\n/);
     assert.match(changes[1]!.patch, /^--- \/dev\/null\n/);
     assert.deepEqual((await diffDocuments(to, [{ file: "-", text: route(10) }], known)).changes, []);
@@ -164,7 +201,12 @@ describe("followConfig()", () => {
       assert.ok(seen[0]!.routes("default/orders", "default") !== null);
       const { epoch } = follower.applied;
       const history = { version: 2, author: "?", message: "", at: "", changes: 0 };
-      await to.store.config.publish({ expectedVersion: 1, next: { epoch, version: 2, body: '{"documents":[{"kind":"HTTPRoute"}]}' }, history, digest: "" });
+      await to.store.config.publish({
+        expectedVersion: 1,
+        next: { epoch, version: 2, body: '{"documents":[{"kind":"HTTPRoute"}]}' },
+        history,
+        digest: "",
+      });
       await follower.look();
       assert.equal(follower.applied.version, 1);
       assert.equal(follower.refusal?.version, 2);

@@ -15,7 +15,8 @@ import { startRedis, type RedisServer } from "../support/redis.ts";
 import { eventually, HintLog, pause, record } from "./_store-suite.ts";
 
 const isUnavailable = (error: unknown): boolean => error instanceof MeshError && error.code === "ERR_STORE_UNAVAILABLE";
-const service = (name: string): string => `apiVersion: fetchmesh.dev/v1alpha1\nkind: Service\nmetadata: {name: ${name}}\n`;
+const service = (name: string): string =>
+  `apiVersion: fetchmesh.dev/v1alpha1\nkind: Service\nmetadata: {name: ${name}}\n`;
 
 describe("redis store under faults", () => {
   let server: RedisServer;
@@ -27,13 +28,25 @@ describe("redis store under faults", () => {
     return store;
   };
   const follow = (store: Store, pollMs = 10_000): ConfigFollower => {
-    const follower = followConfig({ store, mesh: "default", clock: systemClock, random: systemRandom, pollMs, onSnapshot: () => {} });
+    const follower = followConfig({
+      store,
+      mesh: "default",
+      clock: systemClock,
+      random: systemRandom,
+      pollMs,
+      onSnapshot: () => {},
+    });
     followers.push(follower);
     return follower;
   };
   const publish = async (name: string): Promise<number> => {
     const publisher: Publisher = { store: open(), mesh: "default", clock: systemClock };
-    const result = await applyDocuments(publisher, [{ file: "-", text: service(name) }], { author: "test", message: "" }, new Set());
+    const result = await applyDocuments(
+      publisher,
+      [{ file: "-", text: service(name) }],
+      { author: "test", message: "" },
+      new Set(),
+    );
     if ("refused" in result) throw new Error(JSON.stringify(result.refused));
     return result.version;
   };
@@ -75,11 +88,15 @@ describe("redis store under faults", () => {
     const warnings: string[] = [];
     const store = open("redis://operator:hunter2@127.0.0.1:1/3", (message) => warnings.push(message));
     const error = await store.config.pointer().catch((reason: unknown) => reason as MeshError);
-    const text = `${store.name} ${String((error as MeshError).message)} ${warnings.join()}`;
+    const text = `${store.name} ${(error as MeshError).message} ${warnings.join()}`;
     assert.match(text, /redis:\/\/127\.0\.0\.1:1\/3/);
     assert.doesNotMatch(text, /hunter2|operator/);
     for (const url of ["redis://user:hunter2@", "redis://user:hunter2@host/x", "http://user:hunter2@host"]) {
-      assert.throws(() => redisStore({ url }), (reason: unknown) => reason instanceof MeshError && reason.code === "ERR_OPTION_INVALID" && !reason.message.includes("hunter2"));
+      assert.throws(
+        () => redisStore({ url }),
+        (reason: unknown) =>
+          reason instanceof MeshError && reason.code === "ERR_OPTION_INVALID" && !reason.message.includes("hunter2"),
+      );
     }
   });
 
@@ -93,7 +110,10 @@ describe("redis store under faults", () => {
     assert.equal(version, before + 80);
     assert.ok(documents.length >= 80);
     const versions = (await open().config.history(80)).map((entry) => entry.version);
-    assert.deepEqual(versions, Array.from({ length: 80 }, (_, index) => before + 80 - index));
+    assert.deepEqual(
+      versions,
+      Array.from({ length: 80 }, (_, index) => before + 80 - index),
+    );
   });
 
   it("catches up after a subscription was cut without a word (R1)", async () => {
@@ -137,7 +157,15 @@ describe("redis store under faults", () => {
     } finally {
       process.kill(server.pid, "SIGCONT");
     }
-    await eventually("the connection", async () => store.config.pointer().then(() => true, () => false), 10_000);
+    await eventually(
+      "the connection",
+      async () =>
+        store.config.pointer().then(
+          () => true,
+          () => false,
+        ),
+      10_000,
+    );
     const version = await publish("after-the-stop");
     await eventually("the version", async () => follower.applied.version === version, 20_000);
   });
@@ -152,12 +180,27 @@ describe("redis store under faults", () => {
     let next = good + 1;
     const documents = [{ apiVersion: "fetchmesh.dev/v1alpha1", kind: "Service", metadata: { name: "a" } }];
     const bodies: string[] = [
-      "", "{", "null", "[]", "42", '"text"', "\u0000", '{"documents":null}', '{"documents":[null]}', '{"documents":[{"kind":"Service"}]}',
-      JSON.stringify({ mesh: "other", documents }), JSON.stringify({ epoch: "other", documents }), JSON.stringify({ version: 1, documents }),
-      JSON.stringify({ schema: 2, documents }), JSON.stringify({ digest: "sha256-00", documents }), JSON.stringify({ documents: [...documents, ...documents] }),
-      `{"documents":${"[".repeat(100_001)}${"]".repeat(100_001)}}`, JSON.stringify({ documents, pad: "x".repeat(2_097_152) }),
+      "",
+      "{",
+      "null",
+      "[]",
+      "42",
+      '"text"',
+      "\u0000",
+      '{"documents":null}',
+      '{"documents":[null]}',
+      '{"documents":[{"kind":"Service"}]}',
+      JSON.stringify({ mesh: "other", documents }),
+      JSON.stringify({ epoch: "other", documents }),
+      JSON.stringify({ version: 1, documents }),
+      JSON.stringify({ schema: 2, documents }),
+      JSON.stringify({ digest: "sha256-00", documents }),
+      JSON.stringify({ documents: [...documents, ...documents] }),
+      `{"documents":${"[".repeat(100_001)}${"]".repeat(100_001)}}`,
+      JSON.stringify({ documents, pad: "x".repeat(2_097_152) }),
       '{"documents":[{"apiVersion":"fetchmesh.dev/v1alpha1","kind":"Service","metadata":{"name":"a"},"__proto__":{"spec":1}}]}',
-      "e30.e30.e30", "a.b.c",
+      "e30.e30.e30",
+      "a.b.c",
     ];
     const writer = await rawRedis(server.port);
     for (const body of bodies) {
@@ -176,7 +219,16 @@ describe("redis store under faults", () => {
     await writer("SET", "fm:{default}:current", "999999");
     await follower.look();
     assert.match(follower.refusal?.reason ?? "", /999999, which is not there/);
-    for (const hint of ["", "{", "null", '{"t":"config"}', '{"t":"config","epoch":"zzzz","version":1e99,"digest":""}', '{"t":"vote"}', "[".repeat(5_000), "x".repeat(100_000)]) {
+    for (const hint of [
+      "",
+      "{",
+      "null",
+      '{"t":"config"}',
+      '{"t":"config","epoch":"zzzz","version":1e99,"digest":""}',
+      '{"t":"vote"}',
+      "[".repeat(5_000),
+      "x".repeat(100_000),
+    ]) {
       await writer("PUBLISH", "fm:{default}:events", hint);
     }
     await writer("SET", `fm:{default}:snapshot:${next}`, JSON.stringify({ documents }));
@@ -189,7 +241,9 @@ describe("redis store under faults", () => {
 
   it("takes a version from anything that speaks Redis: the recipe with redis-cli", async (t) => {
     const cli = (...args: string[]): string => {
-      const { status, stdout, error } = spawnSync("redis-cli", ["-p", String(server.port), ...args], { encoding: "utf8" });
+      const { status, stdout, error } = spawnSync("redis-cli", ["-p", String(server.port), ...args], {
+        encoding: "utf8",
+      });
       if (error) throw error;
       assert.equal(status, 0);
       return stdout.trim();
@@ -199,8 +253,19 @@ describe("redis store under faults", () => {
     await follower.started;
     const version = Number(cli("GET", "fm:{default}:current")) + 1;
     const epoch = cli("HGET", "fm:{default}:meta", "epoch");
-    const documents = [{ apiVersion: "fetchmesh.dev/v1alpha1", kind: "Service", metadata: { name: "by-hand" }, spec: { ports: [{ port: 80 }] } }];
-    cli("SET", `fm:{default}:snapshot:${version}`, JSON.stringify({ digest: await digestOf(canonicalJson(documents)), documents }));
+    const documents = [
+      {
+        apiVersion: "fetchmesh.dev/v1alpha1",
+        kind: "Service",
+        metadata: { name: "by-hand" },
+        spec: { ports: [{ port: 80 }] },
+      },
+    ];
+    cli(
+      "SET",
+      `fm:{default}:snapshot:${version}`,
+      JSON.stringify({ digest: await digestOf(canonicalJson(documents)), documents }),
+    );
     cli("SET", "fm:{default}:current", String(version));
     cli("PUBLISH", "fm:{default}:events", JSON.stringify({ t: "config", epoch, version }));
     await eventually("the version", async () => follower.applied.version === version, 2_000);
@@ -227,9 +292,19 @@ describe("redis store under faults", () => {
     await pause(100);
     const store = open();
     await store.registry.register(record("long-1", { service: long, namespace: long }), 5_000);
-    await store.breaker.vote({ service: long, namespace: long, endpoint: `${long}.${long}.example:443`, voter: long, expiresAtMs: Date.now() + 60_000 });
-    await eventually("both hints", async () => seen.join("").includes('"t":"breaker"') && seen.join("").includes('"t":"endpoints"'));
-    for (const [, length] of seen.join("").matchAll(/events\r\n\$(\d+)\r\n/g)) assert.ok(Number(length) <= 200, `${length} bytes`);
+    await store.breaker.vote({
+      service: long,
+      namespace: long,
+      endpoint: `${long}.${long}.example:443`,
+      voter: long,
+      expiresAtMs: Date.now() + 60_000,
+    });
+    await eventually(
+      "both hints",
+      async () => seen.join("").includes('"t":"breaker"') && seen.join("").includes('"t":"endpoints"'),
+    );
+    for (const [, length] of seen.join("").matchAll(/events\r\n\$(\d+)\r\n/g))
+      assert.ok(Number(length) <= 200, `${length} bytes`);
     socket.destroy();
   });
 });
@@ -244,7 +319,9 @@ async function rawRedis(port: number): Promise<(...command: string[]) => Promise
   return (...command) =>
     new Promise((resolve) => {
       replied = () => resolve();
-      socket.write(`*${command.length}\r\n${command.map((part) => `$${Buffer.byteLength(part)}\r\n${part}\r\n`).join("")}`);
+      socket.write(
+        `*${command.length}\r\n${command.map((part) => `$${Buffer.byteLength(part)}\r\n${part}\r\n`).join("")}`,
+      );
       if (command[0] === "QUIT") socket.end();
     });
 }

@@ -23,7 +23,17 @@ function fragile(clock: VirtualClock) {
     instances: () => guard(() => inner.registry.instances()),
     departed: () => guard(() => inner.registry.departed()),
   };
-  const store: Store = { ...inner, kind: "memory", name: "fragile", isConnected: true, config: inner.config, breaker: inner.breaker, registry, watch: (listener) => inner.watch(listener), close: () => inner.close() };
+  const store: Store = {
+    ...inner,
+    kind: "memory",
+    name: "fragile",
+    isConnected: true,
+    config: inner.config,
+    breaker: inner.breaker,
+    registry,
+    watch: (listener) => inner.watch(listener),
+    close: () => inner.close(),
+  };
   return { store, state, inner };
 }
 
@@ -60,7 +70,11 @@ describe("announce()", () => {
   it("stops within a second although the store is away", async () => {
     const clock = new VirtualClock();
     const { store } = fragile(clock);
-    const hanging: Store = { ...store, watch: () => () => {}, registry: { ...store.registry, register: () => new Promise(() => {}) } };
+    const hanging: Store = {
+      ...store,
+      watch: () => () => {},
+      registry: { ...store.registry, register: () => new Promise(() => {}) },
+    };
     const announcement = announce({ store: hanging, record: () => record("orders-1"), clock, random: seededRandom(1) });
     await clock.pass(0);
     let isStopped = false;
@@ -77,7 +91,18 @@ describe("followRegistry()", () => {
     const clock = new VirtualClock();
     const { store } = fragile(clock);
     const seen: string[] = [];
-    const follower = followRegistry({ store, clock, random: seededRandom(1), onInstances: (found) => seen.push(found.map(({ id }) => id).sort().join()) });
+    const follower = followRegistry({
+      store,
+      clock,
+      random: seededRandom(1),
+      onInstances: (found) =>
+        seen.push(
+          found
+            .map(({ id }) => id)
+            .sort()
+            .join(),
+        ),
+    });
     await clock.pass(0);
     await store.registry.register(record("a"), 15_000);
     await clock.pass(0);
@@ -98,8 +123,14 @@ describe("followRegistry()", () => {
     const clock = new VirtualClock();
     const { store, state } = fragile(clock);
     let known: string[] = [];
-    const follower = followRegistry({ store, clock, random: seededRandom(1), onInstances: (found) => void (known = found.map(({ id }) => id).sort()) });
-    for (const id of ["a", "b", "c"]) await store.registry.register(record(id, { address: `127.0.0.1:40${id.charCodeAt(0)}` }), 15_000);
+    const follower = followRegistry({
+      store,
+      clock,
+      random: seededRandom(1),
+      onInstances: (found) => void (known = found.map(({ id }) => id).sort()),
+    });
+    for (const id of ["a", "b", "c"])
+      await store.registry.register(record(id, { address: `127.0.0.1:40${id.charCodeAt(0)}` }), 15_000);
     await clock.pass(0);
     assert.deepEqual(known, ["a", "b", "c"]);
     await clock.pass(60_000);
@@ -117,7 +148,8 @@ describe("followRegistry()", () => {
 });
 
 describe("Membership", () => {
-  const members = (ids: Iterable<string>) => [...ids].map((id) => record(id, { address: `127.0.0.1:${5_000 + id.charCodeAt(0)}` }));
+  const members = (ids: Iterable<string>) =>
+    [...ids].map((id) => record(id, { address: `127.0.0.1:${5_000 + id.charCodeAt(0)}` }));
 
   it("drops one silent member of many with its lease, and all of one service after the grace", () => {
     const membership = new Membership(15_000, 600_000);
@@ -131,13 +163,19 @@ describe("Membership", () => {
   it("sees through leases that end one after the other", () => {
     const membership = new Membership(15_000, 600_000);
     membership.update(members("abcde"), new Set(), 0);
-    const sizes = ["bcde", "cde", "de", "e", ""].map((left, step) => membership.update(members(left), new Set(), (step + 1) * 3_000).length);
+    const sizes = ["bcde", "cde", "de", "e", ""].map(
+      (left, step) => membership.update(members(left), new Set(), (step + 1) * 3_000).length,
+    );
     assert.equal(sizes.at(-1), 5, sizes.join());
   });
 
   it("never empties a pool by silence within the grace, and never keeps who left", () => {
     const id = fc.constantFrom(..."abcdefgh");
-    const step = fc.record({ present: fc.uniqueArray(id), left: fc.uniqueArray(id), afterMs: fc.integer({ min: 0, max: 30_000 }) });
+    const step = fc.record({
+      present: fc.uniqueArray(id),
+      left: fc.uniqueArray(id),
+      afterMs: fc.integer({ min: 0, max: 30_000 }),
+    });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 15 }), (steps) => {
         const membership = new Membership(15_000, Infinity);

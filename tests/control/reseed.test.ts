@@ -14,10 +14,18 @@ const text = "apiVersion: fetchmesh.dev/v1alpha1\nkind: Service\nmetadata: {name
 function losable(): { store: Store; lose(): void } {
   let inner = memoryStore();
   const store: Store = {
-    kind: "memory", name: "losable", isConnected: true,
-    get config() { return inner.config; },
-    get registry() { return inner.registry; },
-    get breaker() { return inner.breaker; },
+    kind: "memory",
+    name: "losable",
+    isConnected: true,
+    get config() {
+      return inner.config;
+    },
+    get registry() {
+      return inner.registry;
+    },
+    get breaker() {
+      return inner.breaker;
+    },
     watch: (listener) => inner.watch(listener),
     close: () => inner.close(),
   };
@@ -40,7 +48,10 @@ describe("keepSeeded()", () => {
     assert.ok(isNewer(after, before));
     assert.ok(after.epoch > before.epoch);
     assert.equal(after.version, before.version + 1);
-    assert.deepEqual(after.documents.map(({ metadata }) => metadata.name), ["orders"]);
+    assert.deepEqual(
+      after.documents.map(({ metadata }) => metadata.name),
+      ["orders"],
+    );
     assert.deepEqual(reseeded, [after.version]);
     await seeding.look();
     assert.deepEqual(reseeded, [after.version], "once");

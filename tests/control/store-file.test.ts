@@ -24,8 +24,21 @@ describe("file store", () => {
     const store = fileStore({ path, files: nodeFiles });
     const seen: Snapshot[] = [];
     const write = (version: number, name: string): Promise<void> =>
-      nodeFiles.writeAtomic(path, JSON.stringify({ version, documents: [{ apiVersion: "fetchmesh.dev/v1alpha1", kind: "Service", metadata: { name } }] }, null, 2));
-    const follower = followConfig({ store, mesh: "default", clock: systemClock, random: seededRandom(1), onSnapshot: (snapshot) => seen.push(snapshot) });
+      nodeFiles.writeAtomic(
+        path,
+        JSON.stringify(
+          { version, documents: [{ apiVersion: "fetchmesh.dev/v1alpha1", kind: "Service", metadata: { name } }] },
+          null,
+          2,
+        ),
+      );
+    const follower = followConfig({
+      store,
+      mesh: "default",
+      clock: systemClock,
+      random: seededRandom(1),
+      onSnapshot: (snapshot) => seen.push(snapshot),
+    });
     try {
       await follower.started;
       await write(1, "orders");
@@ -34,7 +47,9 @@ describe("file store", () => {
       await eventually("a refusal", async () => follower.refusal !== null);
       assert.equal(follower.applied.version, 1);
       await write(2, "Not A Name");
-      await eventually("another refusal", async () => /documents\[0\] metadata\.name/.test(follower.refusal?.reason ?? ""));
+      await eventually("another refusal", async () =>
+        /documents\[0\] metadata\.name/.test(follower.refusal?.reason ?? ""),
+      );
       await write(3, "billing");
       await eventually("version 3", async () => follower.applied.version === 3 && follower.refusal === null);
       assert.deepEqual([...seen.at(-1)!.services.keys()], ["default/billing"]);
