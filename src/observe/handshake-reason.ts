@@ -15,7 +15,7 @@ export type HandshakeReason =
 
 /** Most specific first: a text that says "unable to verify: certificate has expired" is about expiry. */
 const words: readonly (readonly [HandshakeReason, readonly string[]])[] = [
-  ["too_many_connections", ["more than ", "too many connections"]],
+  ["too_many_connections", [" connections"]],
   [
     "no_certificate",
     ["no client certificate", "did not return a certificate", "no certificate", "certificate required"],
@@ -42,6 +42,10 @@ const words: readonly (readonly [HandshakeReason, readonly string[]])[] = [
     [
       "spiffe",
       "alternative name",
+      "uri name",
+      "trust domain",
+      "path ",
+      "malformed certificate",
       "key usage",
       "workload",
       "certificate is refused",
