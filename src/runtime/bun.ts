@@ -6,5 +6,8 @@ import type { RuntimeParts } from "./runtime.ts";
 export const bunMinimum = "1.4.0";
 
 export function bunRuntime(version: string): RuntimeParts {
-  return { transport: nodeTransport({ runtime: `bun ${version}`, gaps: {} }), minimumVersion: bunMinimum };
+  return {
+    transport: nodeTransport({ runtime: `bun ${version}`, gaps: {} }, { resetsTls: true }),
+    minimumVersion: bunMinimum,
+  };
 }

@@ -34,7 +34,9 @@ export function fetchTransport(options: FetchTransportOptions = {}): FetchTransp
     async fetch(request, address) {
       const target = retarget(request.url, address);
       const fetcher = bindings[target.host] ?? bindings[target.hostname];
-      const outgoing = rebuild(request, target);
+      // Rebuilt only where it must be: the platform forgets the length of a body that passes through `body`.
+      const outgoing =
+        target.href === request.url && request.redirect === "manual" ? request : rebuild(request, target);
       try {
         if (fetcher !== undefined) return await fetcher.fetch(outgoing);
         // Looked up late: tests and instrumentation replace it. Called bare: workerd refuses a foreign `this`.

@@ -3,6 +3,7 @@
  * possession of the key for real. A test that passes here with a certificate nobody signed would prove nothing.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
 import type { ConnectTls, ListenTls, TlsIdentity, TlsTrust } from "./contract.ts";
 
 export interface Shown {
@@ -39,10 +40,17 @@ export function verifyShown(identity: TlsIdentity, trust: TlsTrust, nowMs: numbe
 
 /** Why the client refuses what the server showed, or null. */
 export function clientRefusal(shown: Shown, tls: ConnectTls, host: string): string | null {
-  if (tls.verifyPeer !== undefined) return tls.verifyPeer(shown.chain);
+  if (tls.verifyPeer !== undefined) {
+    try {
+      return tls.verifyPeer(shown.chain);
+    } catch (error) {
+      return `its identity could not be checked: ${String(error)}`;
+    }
+  }
   const name = tls.serverName ?? host;
   const leaf = new X509Certificate(shown.chain[0]!);
-  return leaf.checkHost(name) !== undefined || leaf.checkIP(name) !== undefined ? null : "certificate has another name";
+  const isNamed = isIP(name) === 0 ? leaf.checkHost(name) : leaf.checkIP(name);
+  return isNamed === undefined ? "certificate has another name" : null;
 }
 
 /** The server's first choice among what the client offers (RFC 7301 §3.2); null: nothing agreed; false: nothing in common. */
@@ -51,7 +59,8 @@ export function agreeAlpn(server: ListenTls, client: ConnectTls): string | null 
   return server.alpn.find((protocol) => client.alpn!.includes(protocol)) ?? false;
 }
 
-function parseChain(pem: string): X509Certificate[] {
+/** Leaf first. */
+export function parseChain(pem: string): X509Certificate[] {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   return blocks.map((block) => new X509Certificate(block));
 }

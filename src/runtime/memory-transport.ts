@@ -7,6 +7,7 @@ import { MeshError } from "../errors.ts";
 import type {
   ByteSocket,
   ConnectOptions,
+  ConnectTls,
   Listener,
   ListenEvents,
   ListenOptions,
@@ -15,7 +16,7 @@ import type {
   TlsTrust,
 } from "./contract.ts";
 import { MemorySocket, type Defer } from "./memory-pipe.ts";
-import { agreeAlpn, clientRefusal, verifyShown } from "./memory-tls.ts";
+import { agreeAlpn, clientRefusal, parseChain, verifyShown } from "./memory-tls.ts";
 import { formatAddress, listenError } from "./socket-errors.ts";
 
 interface Bound {
@@ -128,7 +129,7 @@ function connectMemory(
   let clientChain: readonly Uint8Array[] = [];
   let alpn: string | null = null;
   let refusal: string | null = null;
-  if (listenTls !== undefined && tls === undefined) refusal = "plaintext";
+  if (listenTls !== undefined && tls === undefined && listenTls.plaintext !== "accept") refusal = "plaintext";
   if (listenTls !== undefined && tls !== undefined) {
     const agreed = agreeAlpn(listenTls, tls);
     if (agreed === false) {
@@ -136,13 +137,12 @@ function connectMemory(
       return fail("the peer refused the TLS handshake: no application protocol");
     }
     alpn = agreed;
-    const server = verifyShown(bound.identity!, tls.trust, clock.epochMs());
-    const why = typeof server === "string" ? server : clientRefusal(server, tls, host);
-    if (typeof server === "string" || why !== null) {
+    const server = judgeServer(bound, tls, host, clock);
+    if (typeof server === "string") {
       bound.refuse("client hung up during the handshake", from);
-      throw new MeshError("ERR_UPSTREAM_IDENTITY", `${address}: its certificate is refused: ${why}`);
+      throw new MeshError("ERR_UPSTREAM_IDENTITY", `${address}: its certificate is refused: ${server}`);
     }
-    serverChain = server.chain;
+    serverChain = server;
     const client = judgeClient(bound, listenTls.clientAuth, tls.identity, clock);
     if (typeof client === "string") refusal = client;
     else clientChain = client;
@@ -179,6 +179,13 @@ function connectMemory(
     far.destroy();
   });
   return near;
+}
+
+function judgeServer(bound: Bound, tls: ConnectTls, host: string, clock: Clock): readonly Uint8Array[] | string {
+  if (tls.unverified === true)
+    return parseChain(bound.identity!.certificateChainPem).map(({ raw }) => new Uint8Array(raw));
+  const shown = verifyShown(bound.identity!, tls.trust, clock.epochMs());
+  return typeof shown === "string" ? shown : (clientRefusal(shown, tls, host) ?? shown.chain);
 }
 
 function judgeClient(

@@ -4,7 +4,8 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import { MeshError } from "../errors.ts";
 import type { ByteSocket, ConnectOptions, ConnectTls } from "./contract.ts";
 import { wrapSocket, type SocketTraits } from "./node-socket-facts.ts";
-import { clientHandshakeError, clientOptionsOf, peerChain, unusableMaterial } from "./node-tls.ts";
+import { unusableMaterial } from "./node-tls-material.ts";
+import { clientHandshakeError, clientOptionsOf, peerChain } from "./node-tls.ts";
 import { connectError, formatAddress } from "./socket-errors.ts";
 
 export const defaultConnectTimeoutMs = 2_000;

@@ -3,17 +3,27 @@ import { unlinkSync } from "node:fs";
 import { connect, createServer as createNetServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from "node:tls";
 import { MeshError } from "../errors.ts";
-import type { ByteSocket, Listener, ListenEvents, ListenOptions, TlsIdentity, TlsTrust } from "./contract.ts";
+import type {
+  ByteSocket,
+  Listener,
+  ListenEvents,
+  ListenOptions,
+  ListenTls,
+  TlsIdentity,
+  TlsTrust,
+} from "./contract.ts";
+import { sortByFirstByte } from "./node-sniff.ts";
+import { materialOf, unusableMaterial } from "./node-tls-material.ts";
 import { wrapSocket, type SocketTraits } from "./node-socket-facts.ts";
-import {
-  handshakeReason,
-  peerChain,
-  secureContextOf,
-  serverOptionsOf,
-  serverRefusal,
-  unusableMaterial,
-} from "./node-tls.ts";
+import { handshakeReason, peerChain, serverOptionsOf, serverRefusal } from "./node-tls.ts";
 import { formatAddress, listenError, systemCode } from "./socket-errors.ts";
+
+interface Reception {
+  readonly options: ListenOptions;
+  readonly onSocket: (socket: ByteSocket) => void;
+  readonly events: ListenEvents;
+  readonly traits: SocketTraits;
+}
 
 export async function listenNode(
   options: ListenOptions,
@@ -21,36 +31,42 @@ export async function listenNode(
   events: ListenEvents,
   traits: SocketTraits,
 ): Promise<Listener> {
+  const reception: Reception = { options, onSocket, events, traits };
+  const { tls } = options;
+  const secure = tls === undefined ? null : openTls(tls, reception);
   const server =
-    options.tls === undefined
-      ? openPlain(options, onSocket, events, traits)
-      : openTls(options, onSocket, events, traits);
-  const bound = await bind(server, options);
+    secure === null ? openPlain(reception) : tls?.plaintext === "accept" ? openBoth(secure, reception) : secure;
+  const listener = await bind(server, secure, options);
   server.on("error", (error) => events.error?.(error));
-  return bound;
+  return listener;
 }
 
-function openPlain(
-  options: ListenOptions,
-  onSocket: (socket: ByteSocket) => void,
-  events: ListenEvents,
-  traits: SocketTraits,
-): Server {
+function openPlain(reception: Reception): Server {
   const server = createNetServer({ allowHalfOpen: true, noDelay: true });
-  server.on("connection", (socket) => handOver(socket, [], options, onSocket, events, traits));
+  server.on("connection", (socket) => handOver(socket, null, reception));
   return server;
 }
 
-function openTls(
-  options: ListenOptions,
-  onSocket: (socket: ByteSocket) => void,
-  events: ListenEvents,
-  traits: SocketTraits,
-): Server {
-  const tls = options.tls!;
+function openBoth(secure: TlsServer, reception: Reception): Server {
+  const server = createNetServer({ allowHalfOpen: true, noDelay: true });
+  server.on("connection", (socket) =>
+    sortByFirstByte(socket, reception.traits.handshakeTimeoutMs, (isTls) => {
+      if (isTls) secure.emit("connection", socket);
+      else handOver(socket, null, reception);
+    }),
+  );
+  return server;
+}
+
+function openTls(tls: ListenTls, reception: Reception): TlsServer {
+  const { events, traits } = reception;
   let server: TlsServer;
   try {
-    server = createTlsServer({ ...serverOptionsOf(tls, traits.handshakeTimeoutMs), allowHalfOpen: true, noDelay: true });
+    server = createTlsServer({
+      ...serverOptionsOf(tls, traits.handshakeTimeoutMs),
+      allowHalfOpen: true,
+      noDelay: true,
+    });
   } catch (error) {
     throw unusableMaterial(error);
   }
@@ -73,7 +89,7 @@ function openTls(
       const refusal = serverRefusal(socket, tls.clientAuth, chain);
       if (refusal !== null) return refuse(socket, refusal);
       socket.setNoDelay(true);
-      handOver(socket, chain, options, onSocket, events, traits);
+      handOver(socket, chain, reception);
     } catch (error) {
       refuse(socket, "certificate could not be read");
       events.error?.(MeshError.from(error));
@@ -82,16 +98,12 @@ function openTls(
   return server;
 }
 
-function handOver(
-  socket: Socket,
-  peerCertificates: readonly Uint8Array[],
-  options: ListenOptions,
-  onSocket: (socket: ByteSocket) => void,
-  events: ListenEvents,
-  traits: SocketTraits,
-): void {
+/** `chain` is null for a connection without TLS. */
+function handOver(socket: Socket, chain: readonly Uint8Array[] | null, reception: Reception): void {
+  const { options, onSocket, events, traits } = reception;
   const remoteAddress = remoteAddressOf(socket) || (options.path === undefined ? "" : "unix");
-  const wrapped = wrapSocket(socket, { remoteAddress, peerCertificates, encrypted: options.tls !== undefined }, traits);
+  const facts = { remoteAddress, peerCertificates: chain ?? [], encrypted: chain !== null };
+  const wrapped = wrapSocket(socket, facts, traits);
   try {
     onSocket(wrapped);
   } catch (error) {
@@ -108,7 +120,7 @@ function remoteAddressOf(socket: Socket | undefined): string {
   return address.startsWith("::ffff:") ? address.slice(7) : address;
 }
 
-async function bind(server: Server, options: ListenOptions): Promise<Listener> {
+async function bind(server: Server, secure: TlsServer | null, options: ListenOptions): Promise<Listener> {
   const address = formatAddress(options);
   try {
     await listenOnce(server, options);
@@ -123,14 +135,13 @@ async function bind(server: Server, options: ListenOptions): Promise<Listener> {
   }
   const at = server.address();
   const port = typeof at === "object" && at !== null ? at.port : 0;
-  const { tls } = options;
   return {
     address: formatAddress(options.path === undefined ? { host: options.host, port } : options),
     port,
     rotate(identity: TlsIdentity, trust: TlsTrust): void {
-      if (tls === undefined) return;
+      if (secure === null) return;
       try {
-        (server as TlsServer).setSecureContext(secureContextOf(identity, trust));
+        secure.setSecureContext(materialOf(identity, trust));
       } catch (error) {
         throw unusableMaterial(error);
       }

@@ -9,6 +9,7 @@ export interface SocketTraits {
   readonly tlsReadControl: (socket: TLSSocket) => ReadControl | null;
   readonly maxHeldBytes: number;
   readonly handshakeTimeoutMs: number;
+  readonly resetsTls: boolean;
 }
 
 export interface VerifiedFacts {
@@ -28,5 +29,7 @@ export function wrapSocket(socket: Socket, facts: VerifiedFacts, traits: SocketT
     ignoresPause,
     readControl: ignoresPause ? traits.tlsReadControl(socket as TLSSocket) : null,
     maxHeldBytes: traits.maxHeldBytes,
+    // A socket without a port is a Unix one.
+    canReset: socket.remotePort !== undefined && (!facts.encrypted || traits.resetsTls),
   });
 }

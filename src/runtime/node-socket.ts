@@ -23,6 +23,8 @@ export interface NodeSocketFacts {
    */
   readonly ignoresPause: boolean;
   readonly readControl: ReadControl | null;
+  /** Only TCP knows resets, and below TLS not every runtime reaches it. */
+  readonly canReset: boolean;
   /** Bytes that may arrive while paused before the connection is given up. */
   readonly maxHeldBytes: number;
 }
@@ -41,6 +43,7 @@ export class NodeSocket implements ByteSocket {
   readonly #ignoresPause: boolean;
   readonly #readControl: ReadControl | null;
   readonly #maxHeldBytes: number;
+  readonly #canReset: boolean;
   #handler: SocketHandler | null = null;
   #isPaused = false;
   /** What arrived while paused, in order; null while there is none and nothing is being handed over. */
@@ -70,6 +73,7 @@ export class NodeSocket implements ByteSocket {
     this.#ignoresPause = facts.ignoresPause;
     this.#readControl = facts.readControl;
     this.#maxHeldBytes = facts.maxHeldBytes;
+    this.#canReset = facts.canReset;
     socket.on("drain", () => this.#onDrain());
     socket.on("end", () => this.#onEnd());
     socket.on("error", (error) => this.#onError(error));
@@ -147,11 +151,9 @@ export class NodeSocket implements ByteSocket {
       queueMicrotask(() => this.#deliverClose());
       return;
     }
-    // What `resetAndDestroy()` sets, without its wait for buffered writes: whoever stalls must not keep us. A truncated
-    // stream then ends as a reset, never as a clean end. TLS shows truncation by the missing close_notify, and only TCP (the
-    // sockets with a port) knows resets.
-    if (!this.encrypted && this.remotePort !== 0 && !(this.#weEnded && this.#peerEnded))
-      (this.#socket as { resetAndClosing?: boolean }).resetAndClosing = true;
+    // A truncated stream must end as a reset, never as a clean end; after both ends were said there is nothing to truncate.
+    if (this.#canReset && !(this.#weEnded && this.#peerEnded)) this.#socket.resetAndDestroy();
+    // `resetAndDestroy()` may wait for buffered writes: whoever stalls must not keep us.
     this.#socket.destroy();
   }
 

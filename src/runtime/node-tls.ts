@@ -5,26 +5,16 @@
  * NODE_TLS_REJECT_UNAUTHORIZED=0 would open a client that leaves it unset, `SSL_OP_NO_TICKET` because a ticket outlives the
  * certificate it was issued for (a resumed handshake is not verified again).
  */
-import { constants } from "node:crypto";
 import { isIP } from "node:net";
-import type { ConnectionOptions, PeerCertificate, SecureContextOptions, TLSSocket, TlsOptions } from "node:tls";
+import type { ConnectionOptions, PeerCertificate, TLSSocket, TlsOptions } from "node:tls";
 import { MeshError } from "../errors.ts";
-import type { ConnectTls, ListenTls, TlsIdentity, TlsTrust } from "./contract.ts";
+import type { ConnectTls, ListenTls } from "./contract.ts";
+import { clientContextOf, materialOf } from "./node-tls-material.ts";
 import { describeSystemError, systemCode } from "./socket-errors.ts";
-
-/** The part of a TLS configuration that rotates. */
-export function secureContextOf(identity: TlsIdentity | undefined, trust: TlsTrust): SecureContextOptions {
-  return {
-    ...(identity !== undefined && { cert: identity.certificateChainPem, key: identity.privateKeyPem }),
-    ca: [...trust.rootsPem],
-    minVersion: "TLSv1.3",
-    secureOptions: constants.SSL_OP_NO_TICKET,
-  };
-}
 
 export function serverOptionsOf(tls: ListenTls, handshakeTimeoutMs: number): TlsOptions {
   return {
-    ...secureContextOf(tls.identity, tls.trust),
+    ...materialOf(tls.identity, tls.trust),
     requestCert: tls.clientAuth !== "none",
     // "requested" must let a handshake without a certificate through; one that was presented is judged in `serverRefusal`.
     rejectUnauthorized: tls.clientAuth !== "requested",
@@ -36,7 +26,8 @@ export function serverOptionsOf(tls: ListenTls, handshakeTimeoutMs: number): Tls
 export function clientOptionsOf(tls: ConnectTls): ConnectionOptions {
   const { serverName, verifyPeer } = tls;
   return {
-    ...secureContextOf(tls.identity, tls.trust),
+    secureContext: clientContextOf(tls.identity, tls.trust),
+    minVersion: "TLSv1.3",
     rejectUnauthorized: tls.unverified !== true,
     // RFC 6066 §3: an address is never sent as a server name. The certificate's name check then uses the host dialled.
     ...(serverName !== undefined && isIP(serverName) === 0 && { servername: serverName }),
@@ -80,8 +71,10 @@ export function serverRefusal(
 export function handshakeReason(error: Error, socket: TLSSocket | undefined): string {
   const code = systemCode(error);
   // On a refused certificate Node and Deno report a mere hang-up; what they found is left on the socket.
+  const verdict = codeOf(socket?.authorizationError);
   return (
-    refusalOf(codeOf(socket?.authorizationError)) ??
+    refusalOf(verdict) ??
+    (isCertificateCode(verdict) ? `certificate refused: ${verdict.toLowerCase().replaceAll("_", " ")}` : null) ??
     refusalOf(code) ??
     (/handshake timeout/i.test(error.message)
       ? "handshake timeout"
@@ -117,12 +110,6 @@ export function clientHandshakeError(address: string, error: Error): MeshError {
     `${address}: TLS handshake failed: ${refusal ?? describeSystemError(error)}`,
     facts,
   );
-}
-
-export function unusableMaterial(error: unknown): MeshError {
-  return new MeshError("ERR_OPTION_INVALID", `certificate or key is not usable: ${describeSystemError(error)}`, {
-    cause: error,
-  });
 }
 
 function codeOf(authorizationError: unknown): string {

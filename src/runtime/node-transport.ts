@@ -36,15 +36,18 @@ export interface NodeTransportOptions {
    * @default 10000
    */
   readonly handshakeTimeoutMs?: number;
+  /** The runtime can end a TLS connection by RST. Elsewhere the peer of a destroyed one sees a clean end. @default false */
+  readonly resetsTls?: boolean;
 }
 
 export function nodeTransport(capabilities: Capabilities, options: NodeTransportOptions = {}): SocketTransport {
-  const { tlsReadControl, maxHeldBytes = 8_388_608, handshakeTimeoutMs = 10_000 } = options;
+  const { tlsReadControl, maxHeldBytes = 8_388_608, handshakeTimeoutMs = 10_000, resetsTls = false } = options;
   const traits: SocketTraits = {
     tlsIgnoresPause: tlsReadControl !== undefined || capabilities.gaps["bounded-h1-over-tls"] !== undefined,
     tlsReadControl: tlsReadControl ?? (() => null),
     maxHeldBytes,
     handshakeTimeoutMs,
+    resetsTls,
   };
   return {
     kind: "sockets",

@@ -1,5 +1,12 @@
 /** One listener of a transport under test and the connections of a case, all gone when the case is over. */
-import type { ByteSocket, ConnectOptions, Listener, ListenEvents, ListenOptions, SocketTransport } from "../../src/runtime/contract.ts";
+import type {
+  ByteSocket,
+  ConnectOptions,
+  Listener,
+  ListenEvents,
+  ListenOptions,
+  SocketTransport,
+} from "../../src/runtime/contract.ts";
 import { Recorder } from "./_recorder.ts";
 
 export interface Setup {
@@ -34,7 +41,10 @@ export class Bench {
     return bench;
   }
 
-  async listen(options: ListenOptions, onSocket: (socket: ByteSocket) => void = (socket) => this.#accept(socket)): Promise<Listener> {
+  async listen(
+    options: ListenOptions,
+    onSocket: (socket: ByteSocket) => void = (socket) => this.#accept(socket),
+  ): Promise<Listener> {
     const events: ListenEvents = {
       handshakeRefused: (reason, remoteAddress) => this.refusals.push(`${reason} (${remoteAddress})`),
       error: (error) => this.errors.push(error),
@@ -49,7 +59,8 @@ export class Bench {
   }
 
   async connect(overrides: ConnectOptions = {}): Promise<ByteSocket> {
-    const where = this.setup.listen.path === undefined ? { port: this.listener.port } : { path: this.setup.listen.path };
+    const where =
+      this.setup.listen.path === undefined ? { port: this.listener.port } : { path: this.setup.listen.path };
     const socket = await this.setup.transport.connect({ ...where, ...this.setup.connect, ...overrides });
     this.#sockets.push(socket);
     return socket;

@@ -65,7 +65,8 @@ export class Recorder implements SocketHandler {
     if (isDone()) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
-      const seen = (): string => `${this.bytes} bytes, ${this.ends} ends, ${this.closes} closes, error: ${this.error?.message}`;
+      const seen = (): string =>
+        `${this.bytes} bytes, ${this.ends} ends, ${this.closes} closes, error: ${this.error?.message}`;
       timer = setTimeout(() => reject(new Error(`waited for ${what}, saw ${seen()}`)), 10_000);
     });
     const done = new Promise<void>((resolve) => this.#waiting.push({ isDone, resolve }));

@@ -1,6 +1,7 @@
 import { memoryTransport } from "../../src/runtime/memory-transport.ts";
 import { makeCa, makeServiceLeaf } from "../support/certificates.ts";
 import { socketSuite } from "./_suite.ts";
+import { tlsSuite } from "./_tls-suite.ts";
 
 socketSuite("memoryTransport plain", async () => ({ transport: memoryTransport(), listen: {}, connect: {} }));
 
@@ -19,3 +20,5 @@ socketSuite("memoryTransport mTLS", async () => {
     connect: { tls: { identity: client.identity, trust: ca.trust, verifyPeer: () => null } },
   };
 });
+
+tlsSuite("memoryTransport", () => memoryTransport());

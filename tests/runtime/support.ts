@@ -22,8 +22,17 @@ export const gaps: Readonly<Record<RuntimeName, Readonly<Partial<Record<Feature,
       why: "rustls's verdict reaches JavaScript as one code, whether a certificate expired or has the wrong issuer",
       link: "https://docs.deno.com/api/node/tls/",
     },
+    "reset-with-tls": {
+      why: "`resetAndDestroy()` takes TCP handles only, and a missing close_notify reads as a clean end",
+      link: "https://docs.deno.com/api/node/net/~/Socket.prototype.resetAndDestroy",
+    },
   },
-  node: {},
+  node: {
+    "reset-with-tls": {
+      why: "`resetAndDestroy()` takes TCP handles only, and a missing close_notify reads as a clean end",
+      link: "https://nodejs.org/api/net.html#socketresetanddestroy",
+    },
+  },
 };
 
 /** Every test of a runtime begins with this: a suite that ran on the wrong one proves nothing. */
