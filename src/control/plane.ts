@@ -11,9 +11,10 @@ import type { SocketTransport } from "../runtime/contract.ts";
 import type { Files } from "../runtime/files.ts";
 import { serveFetch } from "../transport/serve-fetch.ts";
 import { createControlApi } from "./api.ts";
-import type { Publisher } from "./publish.ts";
+import { applyDocuments, type Publisher } from "./publish.ts";
 import { keepSeeded } from "./reseed.ts";
 import { generateConfigKey, importConfigKey, signSnapshot, verifySnapshot, type ConfigKey } from "./signature.ts";
+import { memoryStore } from "./store-memory.ts";
 import type { Store } from "./store.ts";
 
 export interface ControlPlaneOptions {
@@ -141,6 +142,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
   // Last: whoever finds it finds the others.
   await files.writeAtomic(`${dir}/context.json`, `${JSON.stringify(facts, null, 2)}\n`, 0o644);
 
+  void rehearse(publisher);
   return {
     address,
     port: server.port,
@@ -158,6 +160,28 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     },
   };
 }
+
+/**
+ * Goes once through everything that publishing does, into a store that is thrown away: the first use of the parsers costs
+ * more than all the rest of a publish, and must not fall into an operator's first one.
+ */
+async function rehearse(publisher: Publisher): Promise<void> {
+  const sources = [{ file: "rehearsal", text: rehearsal }];
+  const note = { author: "control", message: "" };
+  await applyDocuments({ ...publisher, store: memoryStore(publisher.clock) }, sources, note, new Set()).catch(() => {});
+}
+
+const rehearsal = `apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: rehearsal}
+spec:
+  parentRefs: [{kind: Service, name: rehearsal}]
+  rules: [{backendRefs: [{name: rehearsal}]}]
+---
+apiVersion: fetchmesh.dev/v1alpha1
+kind: Service
+metadata: {name: rehearsal}
+`;
 
 async function loadConfigKey(files: Files, path: string): Promise<ConfigKey> {
   const text = await files.readText(path);

@@ -89,7 +89,7 @@ export async function waitUntilApplied(
       return {
         sidecars: times.length,
         of: instances.length,
-        p50Ms: Math.round(times[times.length >> 1] ?? 0),
+        p50Ms: Math.round(times[(times.length - 1) >> 1] ?? 0),
         maxMs: Math.round(times.at(-1) ?? 0),
       };
     }
