@@ -2,7 +2,7 @@
 import { request } from "node:http";
 import { MeshError } from "../errors.ts";
 import type { EndpointReport, ServiceReport } from "../observe/endpoint-report.ts";
-import { formatAddress, type TcpAddress } from "./parse.ts";
+import { type Address, formatAddress } from "./parse.ts";
 import type { Paint } from "./output.ts";
 import { renderTable } from "./table.ts";
 import type { Invocation } from "./verbs.ts";
@@ -43,15 +43,16 @@ function isWanted(name: string | undefined, namespace: string | undefined): (ser
 }
 
 /** By node:http: the admin port is plain and local, and no HTTP_PROXY may come between. */
-function readEndpoints({ host, port }: TcpAddress): Promise<{ services: readonly ServiceReport[] }> {
-  const address = formatAddress({ host, port });
+function readEndpoints(admin: Address): Promise<{ services: readonly ServiceReport[] }> {
+  const address = formatAddress(admin);
+  const target = "path" in admin ? { socketPath: admin.path } : admin;
   const fail = (why: string, cause?: unknown): MeshError =>
     new MeshError("ERR_CONNECT_FAILED", `The admin API at ${address} ${why}`, {
       ...(cause !== undefined && { cause }),
       advice: "pass --admin HOST:PORT of a sidecar: its ready line says where it is",
     });
   return new Promise((resolve, reject) => {
-    const outgoing = request({ host, port, path: "/endpoints", timeout: 5_000 }, (incoming) => {
+    const outgoing = request({ ...target, path: "/endpoints", timeout: 5_000 }, (incoming) => {
       let text = "";
       incoming.setEncoding("utf8");
       incoming.on("data", (chunk: string) => (text += chunk));

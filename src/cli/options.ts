@@ -7,9 +7,9 @@ import type { Address, TcpAddress, Upstream, ValueKind } from "./parse.ts";
 
 /** What a verb gets, by flag name. Lists are what a repeatable flag collects. */
 export interface FlagValues {
-  admin: TcpAddress;
+  admin: Address;
   advertise: TcpAddress;
-  app: TcpAddress;
+  app: Address;
   ca: string;
   "cert-ttl": number;
   config: string;
@@ -69,7 +69,7 @@ export interface Flag<T> {
 
 export const flags: { readonly [Name in FlagName]: Flag<FlagValues[Name]> } = {
   admin: {
-    kind: kind.tcpAddress,
+    kind: kind.address,
     placeholder: "HOST:PORT",
     help: "the admin API of a sidecar",
     fallback: "127.0.0.1:15000",
@@ -79,7 +79,7 @@ export const flags: { readonly [Name in FlagName]: Flag<FlagValues[Name]> } = {
     placeholder: "HOST:PORT",
     help: "where other sidecars reach the inbound port",
   },
-  app: { kind: kind.targetAddress, placeholder: "HOST:PORT", help: "where the application listens" },
+  app: { kind: kind.targetOrSocket, placeholder: "HOST:PORT", help: "where the application listens" },
   ca: {
     kind: kind.text,
     placeholder: "FILE",

@@ -79,6 +79,12 @@ export const address: ValueKind<Address> = {
   },
 };
 
+/** The same, or a Unix socket somebody listens on. */
+export const targetOrSocket: ValueKind<Address> = {
+  expected: `${targetAddress.expected}, or unix:/path`,
+  read: (value) => (value.startsWith("unix:") ? address.read(value) : targetAddress.read(value)),
+};
+
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** Milliseconds. Go's and Gateway API's notation: "500ms", "10s", "1h30m". */

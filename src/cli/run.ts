@@ -3,9 +3,8 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import process from "node:process";
 import { createSidecar } from "../sidecar.ts";
-import type { HostPort } from "../sidecar-options.ts";
 import { serverLog, StopRequest, type StopSignal } from "./serve.ts";
-import { port } from "./parse.ts";
+import { type Address, port } from "./parse.ts";
 import type { Settings } from "./settings.ts";
 import { sidecarOptions } from "./sidecar-settings.ts";
 import { UsageError } from "./usage-error.ts";
@@ -19,7 +18,8 @@ export async function run({ settings, args, rest: afterDashes, output }: Invocat
   let child: ChildProcess | null = null;
   // Whoever insists twice means the command, too.
   const stop = new StopRequest(() => signalChild(child, "SIGKILL"));
-  const started = await stop.race(createSidecar(await sidecarOptions(settings, appAddress(settings))));
+  const options = sidecarOptions(settings, appAddress(settings));
+  const started = await stop.race(options.then(createSidecar));
   if (started === null) return 0;
   await output.value({ event: "ready", ...started.ready });
   try {
@@ -33,7 +33,7 @@ export async function run({ settings, args, rest: afterDashes, output }: Invocat
 }
 
 /** A command that only calls others listens nowhere; port 9 (discard) is where nothing answers, and the reply says so. */
-function appAddress(settings: Settings): HostPort {
+function appAddress(settings: Settings): Address {
   const explicit = settings.get("app");
   if (explicit !== undefined) return explicit;
   return { host: "127.0.0.1", port: settings.get("port") ?? port.read(process.env["PORT"] ?? "") ?? 9 };

@@ -1,16 +1,18 @@
 /** Settings of `sidecar` and `run` as the options of a sidecar. */
 import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { MeshError } from "../errors.ts";
-import type { HostPort, SidecarOptions } from "../sidecar-options.ts";
+import { readJoinToken } from "../identity/token.ts";
+import type { SidecarOptions } from "../sidecar-options.ts";
 import { contextPaths, controlAccess, readContextFacts } from "./context.ts";
-import { writeLog } from "./serve.ts";
+import { serverLog, writeLog } from "./serve.ts";
 import type { Settings } from "./settings.ts";
 
 /**
  * Where the config and the identity come from: what is said explicitly, else the context. The context's operator may
  * also create the join token; anybody else brings one.
  */
-export async function sidecarOptions(settings: Settings, app: HostPort): Promise<SidecarOptions> {
+export async function sidecarOptions(settings: Settings, app: SidecarOptions["app"]): Promise<SidecarOptions> {
   const store = settings.get("store");
   const svidDir = settings.get("svid-dir");
   const explicitControl = settings.get("control");
@@ -38,7 +40,7 @@ export async function sidecarOptions(settings: Settings, app: HostPort): Promise
       control,
       token,
       svidDir,
-      mesh: settings.get("mesh") ?? context?.mesh,
+      mesh: settings.get("mesh") ?? context?.mesh ?? meshOf(token),
       trustDomain: settings.get("trust-domain") ?? context?.trustDomain,
       zone: settings.get("zone"),
       advertise: settings.get("advertise"),
@@ -55,14 +57,38 @@ async function joinToken(settings: Settings, control: string | undefined): Promi
   if (file !== undefined) return readToken(file);
   // resolveSidecarOptions says what is missing.
   if (control === undefined || !mayActAsOperator(settings)) return undefined;
+  return createToken(settings);
+}
+
+/** Waits for the control plane, as a sidecar that was handed its token does. */
+async function createToken(settings: Settings): Promise<string | undefined> {
   const { ControlClient } = await import("./control-client.ts");
-  const created = await new ControlClient(controlAccess(settings)).createToken({
-    service: settings.need("service"),
-    namespace: settings.need("namespace"),
-    // Used within moments, by this process.
-    ttlMs: 60_000,
-  });
-  return created.token;
+  const client = new ControlClient(controlAccess(settings));
+  const stateDir = settings.get("state-dir");
+  const hasIdentity = stateDir !== undefined && existsSync(join(stateDir, "identity.json"));
+  const [service, namespace] = [settings.need("service"), settings.need("namespace")];
+  for (let isTold = false; ; isTold = true) {
+    try {
+      // A minute: used within moments, by this process.
+      return (await client.createToken({ service, namespace, ttlMs: 60_000 })).token;
+    } catch (error) {
+      // Who was here before can do without: its certificate was kept.
+      if (hasIdentity) return undefined;
+      if (!(error instanceof MeshError) || error.code !== "ERR_CONNECT_FAILED") throw error;
+      if (!isTold)
+        serverLog.warn("not ready: the control plane cannot be reached, trying again until it can", {
+          reason: error.message,
+        });
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
+    }
+  }
+}
+
+const retryMs = 1_000;
+
+/** The contract names no mesh for a sidecar that is handed a token: the token's issuer is it. */
+function meshOf(token: string | undefined): string | undefined {
+  return token === undefined ? undefined : readJoinToken(token).mesh;
 }
 
 function mayActAsOperator(settings: Settings): boolean {

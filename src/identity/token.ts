@@ -38,6 +38,7 @@ export interface JoinClaims {
 /** What the bearer reads of its token without being able to verify it. */
 export interface JoinHint {
   readonly spiffeId: SpiffeId;
+  readonly mesh: string;
   readonly rootFingerprint: string;
   readonly control: string | null;
 }
@@ -141,12 +142,12 @@ export function readJoinToken(token: string): JoinHint {
       string,
       unknown
     >;
-    const { sub, root, control = null, aud } = claims;
+    const { sub, root, control = null, aud, iss } = claims;
     const id = typeof sub === "string" ? parseSpiffeId(sub) : "no subject";
     const isUsable =
       typeof id !== "string" && aud === joinAudience && typeof root === "string" && fingerprint.test(root);
-    if (isUsable && (control === null || typeof control === "string"))
-      return { spiffeId: id, rootFingerprint: root, control };
+    if (isUsable && typeof iss === "string" && (control === null || typeof control === "string"))
+      return { spiffeId: id, mesh: iss, rootFingerprint: root, control };
   } catch (error) {
     if (error instanceof MeshError) throw error;
   }

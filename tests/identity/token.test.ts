@@ -92,6 +92,7 @@ describe("join tokens", () => {
   it("readJoinToken() tells where to go and whom to expect there", () => {
     assert.deepEqual(readJoinToken(token), {
       spiffeId: orders,
+      mesh: "default",
       rootFingerprint: root,
       control: "https://127.0.0.1:15010",
     });
