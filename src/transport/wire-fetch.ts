@@ -43,7 +43,7 @@ export function wireFetch(transport: SocketTransport, options: WireFetchOptions 
       head: headOf(request, url, body),
       body,
       isHead: request.method === "HEAD",
-      wantsUpgrade: false,
+      upgrade: null,
       url: request.url,
     };
     return new Promise((resolve, reject) => new FetchAttempt(pool, dial, outgoing, request, resolve, reject).start());

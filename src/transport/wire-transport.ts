@@ -140,7 +140,7 @@ function outgoing(x: Dispatched): ClientRequest | MeshError {
       head: isWire ? forwardedRequestHead(request, out) : platformRequestHead(request, x.head.authority, out),
       body,
       isHead: request.method === "HEAD",
-      wantsUpgrade: isWire && request.head.upgrade !== null,
+      upgrade: isWire ? request.head.upgrade : null,
       url: "",
     };
   } catch (error) {

@@ -22,8 +22,8 @@ export interface ClientRequest {
   readonly head: string;
   readonly body: BodySource;
   readonly isHead: boolean;
-  /** The head asks for another protocol: 101 is then an answer, else it is an error. */
-  readonly wantsUpgrade: boolean;
+  /** The protocols the head asks for, as it lists them: 101 to one of them is an answer, any other 101 an error. */
+  readonly upgrade: string | null;
   readonly url: string;
 }
 
@@ -276,7 +276,7 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
   }
 
   #switch(head: ResponseLines, chunk: Uint8Array, at: number): number {
-    if (!this.#request!.wantsUpgrade || head.upgrade === null) throw new Error("The upstream switched protocols without being asked to");
+    if (!isAmong(head.upgrade, this.#request!.upgrade)) throw new Error("The upstream switched protocols without being asked to");
     this.#hasResponded = true;
     this.#isPersistent = false;
     this.#tunnel = new SocketTunnel(this.#socket, chunk.slice(at));
@@ -376,4 +376,11 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
   bodyBroken(reason: MeshError): void {
     this.#fail(reason);
   }
+}
+
+/** RFC 9110 §7.8: only to a protocol that was asked for, or a tunnel could carry one that nobody decided on (h2c). */
+function isAmong(chosen: string | null, asked: string | null): boolean {
+  if (chosen === null || asked === null) return false;
+  const protocols = asked.toLowerCase().split(",");
+  return chosen.toLowerCase().split(",").every((one) => protocols.some((other) => other.trim() === one.trim()));
 }
