@@ -5,10 +5,9 @@
  * @module
  */
 export { createMesh } from "./src/mesh.ts";
-export type { Mesh, MeshOptions } from "./src/mesh.ts";
+export type { Mesh, MeshFetchInit, MeshOptions } from "./src/mesh.ts";
 export { errorTable, MeshError } from "./src/errors.ts";
 export type { ErrorOrigin, MeshErrorCode, ResponseFlag, Sent } from "./src/errors.ts";
 export { fetchTransport } from "./src/runtime/fetch-transport.ts";
-export type { ByteSocket, Capabilities, FetchTransport, SocketTransport, Transport } from "./src/runtime/contract.ts";
+export type { Capabilities, FetchTransport } from "./src/runtime/contract.ts";
 export type { Resource } from "./src/control/resources.ts";
-export type { Store } from "./src/control/store.ts";

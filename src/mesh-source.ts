@@ -1,71 +1,52 @@
 /** Where a module gets its config and endpoints: written inline, asked for as requests come, or followed in a store. */
-import type { Clock } from "./clock.ts";
-import { followConfig } from "./control/apply.ts";
-import { followBreaker, type BreakerAudience } from "./control/breaker-exchange.ts";
-import { compileSnapshot } from "./control/compile.ts";
+import { sleep, type Clock } from "./clock.ts";
+import { compileSnapshot, emptySnapshot } from "./control/compile.ts";
 import { decodeEnvelope } from "./control/envelope.ts";
 import { httpStore } from "./control/http-store.ts";
-import { followRegistry } from "./control/registry.ts";
 import { openUnverified } from "./control/signed-body.ts";
 import type { Snapshot } from "./control/snapshot.ts";
-import type { InstanceRecord, Store } from "./control/store.ts";
+import type { InstanceRecord, Store, StoredSnapshot } from "./control/store.ts";
 import { compareVersions } from "./control/version.ts";
-import { MeshError } from "./errors.ts";
+import { describeError, MeshError } from "./errors.ts";
+import type { Events } from "./observe/events.ts";
 import type { Random } from "./random.ts";
-import type { TrafficOptions } from "./traffic.ts";
+
+/** Lets work outlive the response: a worker's `ctx.waitUntil`. */
+export type WaitUntil = (work: Promise<unknown>) => void;
+
+/** Told before `current` returns what changed. */
+export type OnChange = (snapshot: Snapshot, instances: readonly InstanceRecord[]) => void;
+
+export interface MeshSource {
+  readonly snapshot: Snapshot | null;
+  /** The config in force. Waits only where there is none yet. @throws {MeshError} if there is none to be had */
+  current(waitUntil?: WaitUntil): Promise<Snapshot>;
+  close(): Promise<void>;
+}
 
 /** Documents as `fetchmesh apply` takes them, already parsed. */
 export interface InlineConfig {
   readonly documents: readonly unknown[];
 }
 
-export interface MeshSourceOptions {
-  readonly store: string | InlineConfig | Store;
-  readonly mesh?: string;
-  readonly token?: string;
-  readonly controlFetch?: (request: Request) => Promise<Response>;
-  readonly refreshMs?: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  /** Told before `current` returns what changed. */
-  readonly onChange: (snapshot: Snapshot, instances: readonly InstanceRecord[]) => void;
-  /** Gets the word of others, where there is a store to hear it from. */
-  readonly audience: () => BreakerAudience;
-}
-
-export interface MeshSource {
-  readonly snapshot: Snapshot | null;
-  /** Where breaker votes of this process go. */
-  readonly votes: TrafficOptions["votes"];
-  /** The config in force. Waits only where there is none yet. */
-  current(waitUntil?: (work: Promise<unknown>) => void): Promise<Snapshot>;
-  close(): Promise<void>;
-}
-
-export function openMeshSource(options: MeshSourceOptions): MeshSource {
-  const { store } = options;
-  if (typeof store === "string") return new PulledSource(options, remoteStore(store, options));
-  return "documents" in store ? new InlineSource(options, store) : new FollowedSource(options, store);
-}
-
-class InlineSource implements MeshSource {
-  readonly votes = null;
+export class InlineSource implements MeshSource {
   snapshot: Snapshot | null = null;
-  readonly #options: MeshSourceOptions;
-  readonly #config: InlineConfig;
+  readonly #documents: readonly unknown[];
+  readonly #mesh: string;
+  readonly #onChange: OnChange;
 
-  constructor(options: MeshSourceOptions, config: InlineConfig) {
-    this.#options = options;
-    this.#config = config;
+  constructor({ documents }: InlineConfig, mesh: string, onChange: OnChange) {
+    this.#documents = documents;
+    this.#mesh = mesh;
+    this.#onChange = onChange;
   }
 
   async current(): Promise<Snapshot> {
     if (this.snapshot !== null) return this.snapshot;
-    const { mesh = "default", onChange } = this.#options;
-    const body = JSON.stringify({ documents: this.#config.documents });
-    const snapshot = compileSnapshot(await decodeEnvelope({ epoch: "inline", version: 1, body }, mesh));
+    const body = JSON.stringify({ documents: this.#documents });
+    const snapshot = compileSnapshot(await decodeEnvelope({ epoch: "inline", version: 1, body }, this.#mesh));
     // Requests that came meanwhile made the same; one of them stays.
-    if (this.snapshot === null) onChange((this.snapshot = snapshot), []);
+    if (this.snapshot === null) this.#onChange((this.snapshot = snapshot), []);
     return this.snapshot;
   }
 
@@ -74,49 +55,95 @@ class InlineSource implements MeshSource {
   }
 }
 
+export interface PulledSourceOptions {
+  /** `http(s)://host:port` of a control plane. */
+  readonly url: string;
+  readonly token: string | null;
+  readonly fetch: (request: Request) => Promise<Response>;
+  readonly mesh: string;
+  readonly refreshMs: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly events: Events;
+  readonly onChange: OnChange;
+}
+
+/** Longest that a request waits for news while there is config to go by: a control plane that hangs costs it no more. */
+const longestLookMs = 250;
+/** While there is none, requests are refused without asking again for so long: an outage is no reason to storm the door. */
+const refusedForMs = 1_000;
+
 /**
  * Asks as requests come: a worker has no life between them, and neither a connection nor a promise of one request may serve
  * another. Stale config stays in force while it is looked up again, and when it cannot be.
  */
-class PulledSource implements MeshSource {
-  readonly votes = null;
+export class PulledSource implements MeshSource {
   snapshot: Snapshot | null = null;
-  readonly #options: MeshSourceOptions;
+  readonly #options: PulledSourceOptions;
   readonly #store: Store;
   #lookedAtMs = -Infinity;
+  #failure: MeshError | null = null;
 
-  constructor(options: MeshSourceOptions, store: Store) {
+  constructor(options: PulledSourceOptions) {
+    const { url, token, fetch, clock, random } = options;
     this.#options = options;
-    this.#store = store;
+    // A stream of hints would belong to the one request that opened it.
+    this.#store = httpStore({ control: url, fetch, clock, random, hints: false, ...(token !== null && { token }) });
   }
 
-  async current(waitUntil?: (work: Promise<unknown>) => void): Promise<Snapshot> {
-    const { clock, refreshMs = 10_000 } = this.#options;
-    if (this.snapshot === null) {
-      await this.#look();
-    } else if (clock.nowMs() - this.#lookedAtMs >= refreshMs) {
+  async current(waitUntil?: WaitUntil): Promise<Snapshot> {
+    const { clock, refreshMs } = this.#options;
+    if (this.snapshot === null) return this.#first();
+    if (clock.nowMs() - this.#lookedAtMs >= refreshMs) {
       // Marked before the look, so that one request of many looks.
       this.#lookedAtMs = clock.nowMs();
-      const looking = this.#look().catch(() => {});
-      if (waitUntil === undefined) await looking;
+      const looking = this.#look().catch((reason: unknown) => this.#failed(MeshError.from(reason)));
+      if (waitUntil === undefined) await Promise.race([looking, sleep(clock, longestLookMs)]);
       else waitUntil(looking);
     }
-    // Set by `#look`, which throws otherwise.
-    return this.snapshot as unknown as Snapshot;
+    return this.snapshot;
   }
 
-  async #look(): Promise<void> {
-    const { clock, mesh = "default", onChange } = this.#options;
-    const [stored, instances] = await Promise.all([this.#store.config.current(), this.#store.registry.instances()]);
-    let snapshot = this.snapshot;
-    if (stored === null) snapshot ??= compileSnapshot({ mesh, epoch: "", version: 0, digest: "", documents: [] });
-    else if (snapshot === null || compareVersions(stored, snapshot) > 0) {
-      // TLS says who sent it; a worker carries no key to check the signature inside once more.
-      snapshot = compileSnapshot(await decodeEnvelope({ ...stored, body: openUnverified(stored.body) }, mesh));
+  async #first(): Promise<Snapshot> {
+    const { clock } = this.#options;
+    if (this.#failure !== null && clock.nowMs() - this.#lookedAtMs < refusedForMs) throw this.#failure;
+    try {
+      return await this.#look();
+    } catch (reason) {
+      this.#lookedAtMs = clock.nowMs();
+      throw this.#failed(MeshError.from(reason));
     }
+  }
+
+  #failed(error: MeshError): MeshError {
+    this.#failure = error;
+    this.#options.events.configRefused?.(this.snapshot?.version ?? 0, describeError(error));
+    return error;
+  }
+
+  async #look(): Promise<Snapshot> {
+    const { clock, mesh, onChange } = this.#options;
+    const { config, registry } = this.#store;
+    const [stored, instances] = await Promise.all([config.current(), registry.instances()]);
+    let refusal: unknown = null;
+    let next = this.snapshot;
+    if (stored === null) next ??= emptySnapshot();
+    else if (next === null || compareVersions(stored, next) > 0) {
+      try {
+        next = await readSnapshot(stored, mesh);
+      } catch (reason) {
+        // The endpoints are news all the same.
+        if (next === null) throw reason;
+        refusal = reason;
+      }
+    }
+    // A request that asked later may have been answered sooner.
+    if (this.snapshot === null || compareVersions(next as Snapshot, this.snapshot) > 0) this.snapshot = next as Snapshot;
     this.#lookedAtMs = clock.nowMs();
-    this.snapshot = snapshot as Snapshot;
     onChange(this.snapshot, instances);
+    if (refusal !== null) throw refusal;
+    this.#failure = null;
+    return this.snapshot;
   }
 
   close(): Promise<void> {
@@ -124,89 +151,7 @@ class PulledSource implements MeshSource {
   }
 }
 
-/** Follows a store that lives in this process, with hints: for applications that stay. The store stays its maker's. */
-class FollowedSource implements MeshSource {
-  readonly votes: TrafficOptions["votes"];
-  snapshot: Snapshot | null = null;
-  readonly #started: Promise<unknown>;
-  readonly #close: () => void;
-
-  constructor({ mesh = "default", clock, random, onChange, audience }: MeshSourceOptions, store: Store) {
-    this.votes = store.breaker;
-    let instances: readonly InstanceRecord[] = [];
-    const tell = (): void => {
-      if (this.snapshot !== null) onChange(this.snapshot, instances);
-    };
-    const config = followConfig({
-      store,
-      mesh,
-      clock,
-      random,
-      open: async (body) => openUnverified(body),
-      onSnapshot: (snapshot) => {
-        this.snapshot = snapshot;
-        tell();
-      },
-    });
-    const registry = followRegistry({
-      store,
-      clock,
-      random,
-      onInstances(found) {
-        instances = found;
-        tell();
-      },
-    });
-    const breaker = followBreaker({
-      store,
-      clock,
-      random,
-      // Asked for late: who listens is made after the source.
-      fleet: {
-        onVote: (vote) => audience().onVote(vote),
-        onWithdraw: (vote) => audience().onWithdraw(vote),
-        onVotes: (votes) => audience().onVotes(votes),
-        onOverrides: (overrides) => audience().onOverrides(overrides),
-        tick: () => audience().tick(),
-      },
-    });
-    this.#started = Promise.all([config.started, registry.started]).then(() => {
-      if (this.snapshot !== null || config.confirmedAtMs === -Infinity) return;
-      this.snapshot = compileSnapshot({ mesh, epoch: "", version: 0, digest: "", documents: [] });
-      tell();
-    });
-    this.#close = () => {
-      config.close();
-      registry.close();
-      breaker.close();
-    };
-  }
-
-  async current(): Promise<Snapshot> {
-    if (this.snapshot === null) await this.#started;
-    if (this.snapshot !== null) return this.snapshot;
-    throw new MeshError("ERR_STORE_UNAVAILABLE", "The store has not answered yet, so no service is known");
-  }
-
-  close(): Promise<void> {
-    this.#close();
-    return Promise.resolve();
-  }
-}
-
-function remoteStore(url: string, { token, controlFetch, clock, random }: MeshSourceOptions): Store {
-  if (!/^https?:\/\//.test(url)) {
-    throw new MeshError("ERR_OPTION_INVALID", `"${url}" is not the URL of a control plane`, {
-      advice: "Give https://HOST:PORT, documents, or a store opened by the application",
-    });
-  }
-  return httpStore({
-    control: url,
-    clock,
-    random,
-    fetch: controlFetch ?? ((request) => fetch(request)),
-    ...(token !== undefined && { token }),
-    // A stream of hints would belong to the one request that opened it.
-    hints: false,
-  });
+/** TLS says who sent it; a worker carries no key to check the signature inside once more. */
+async function readSnapshot(stored: StoredSnapshot, mesh: string): Promise<Snapshot> {
+  return compileSnapshot(await decodeEnvelope({ ...stored, body: openUnverified(stored.body) }, mesh));
 }

@@ -24,6 +24,11 @@ export interface IdentityDeps {
   readonly signal: AbortSignal;
 }
 
+export type IdentityConfig = Pick<
+  SidecarConfig,
+  "service" | "namespace" | "trustDomain" | "mtls" | "svidDir" | "control" | "token" | "stateDir" | "clock" | "random"
+>;
+
 export interface AcquiredIdentity {
   /** Null with `mtls: "off"`. */
   readonly workload: WorkloadCertificate | null;
@@ -41,14 +46,14 @@ const maxReplyBytes = 262_144;
  *
  * @throws {MeshError} ERR_TOKEN_REFUSED, ERR_CSR_DENIED, ERR_UPSTREAM_IDENTITY, ERR_OPTION_INVALID
  */
-export async function acquireWorkload(config: SidecarConfig, deps: IdentityDeps): Promise<AcquiredIdentity> {
+export async function acquireWorkload(config: IdentityConfig, deps: IdentityDeps): Promise<AcquiredIdentity> {
   const withoutKey = { configKey: () => Promise.resolve(null) };
   if (config.mtls === "off") return { workload: null, ...withoutKey };
   if (config.svidDir !== null) return { workload: await followDirectory(config, config.svidDir, deps), ...withoutKey };
   return joinControl(config, deps);
 }
 
-async function followDirectory(config: SidecarConfig, directory: string, deps: IdentityDeps): Promise<WorkloadCertificate> {
+async function followDirectory(config: IdentityConfig, directory: string, deps: IdentityDeps): Promise<WorkloadCertificate> {
   const files: SvidFiles = {
     read: (name) => deps.files.readText(`${directory}/${name}`),
     watch: (changed) => deps.files.watch(directory, changed),
@@ -63,7 +68,7 @@ async function followDirectory(config: SidecarConfig, directory: string, deps: I
   });
 }
 
-async function joinControl(config: SidecarConfig, deps: IdentityDeps): Promise<AcquiredIdentity> {
+async function joinControl(config: IdentityConfig, deps: IdentityDeps): Promise<AcquiredIdentity> {
   const { clock, random, token } = config;
   const keeper = config.stateDir === null ? null : new IdentityKeeper(deps.files, `${config.stateDir}/identity.json`);
   const trustDomain = token === null ? config.trustDomain : readJoinToken(token).spiffeId.trustDomain;
@@ -104,13 +109,13 @@ function importKey(key: unknown): Promise<CryptoKey | null> {
   return key === null ? Promise.resolve(null) : importConfigPublicKey(key as PublicJwk);
 }
 
-function withoutToken({ stateDir }: SidecarConfig): MeshError {
+function withoutToken({ stateDir }: IdentityConfig): MeshError {
   return new MeshError("ERR_OPTION_INVALID", `No join token is given, and ${stateDir} holds no certificate that is still valid`, {
     advice: "Give --token (fetchmesh token create --service NAME)",
   });
 }
 
-async function untilReached<T>(config: SidecarConfig, deps: IdentityDeps, attempt: () => Promise<T>): Promise<T> {
+async function untilReached<T>(config: IdentityConfig, deps: IdentityDeps, attempt: () => Promise<T>): Promise<T> {
   const { clock, random, control } = config;
   for (let tries = 0; ; tries++) {
     try {

@@ -31,6 +31,14 @@ import { version } from "./version.ts";
 import { Sweeper } from "./wire/sweeper.ts";
 
 export type { HostPort, ListenAddress, MtlsMode, SidecarOptions } from "./sidecar-options.ts";
+export { acquireIdentity, nodeTransport } from "./process-identity.ts";
+export type { IdentityOptions } from "./process-identity.ts";
+export { createMesh } from "./mesh-process.ts";
+export type { ProcessMeshOptions } from "./mesh-process.ts";
+export { memoryTransport } from "./runtime/memory-transport.ts";
+export type { WorkloadCertificate } from "./identity/workload.ts";
+export type { ByteSocket, SocketTransport } from "./runtime/contract.ts";
+export type { Store } from "./control/store.ts";
 
 /** What the ready line says. Addresses are as bound, so a port asked for as 0 is known here. */
 export interface SidecarReady {

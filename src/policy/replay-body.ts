@@ -10,7 +10,7 @@ export function isReplayable(request: Request, sent: Sent): boolean {
   const { source } = request as Partial<WireRequest>;
   if (source === undefined) return request.body === null || (sent === "nothing" && !request.bodyUsed);
   if (source.whole !== null || source.length === 0) return true;
-  return sent === "nothing" && source.isPiped === false && !request.bodyUsed;
+  return sent === "nothing" && source.isPiped === false;
 }
 
 /** RFC 9110 §9.2.2: doing it twice is the same as doing it once. CONNECT and the unknown are not among them. */

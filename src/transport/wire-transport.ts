@@ -2,9 +2,10 @@
 import type { Clock } from "../clock.ts";
 import { MeshError } from "../errors.ts";
 import type { Dispatched, Handler } from "../exchange.ts";
+import type { PlatformRequest } from "../listener/platform-request.ts";
 import { StreamBody } from "../wire/body-stream.ts";
 import type { ClientConnection, ClientListener, ClientRequest } from "../wire/client-connection.ts";
-import { emptyBody } from "../wire/incoming-body.ts";
+import { emptyBody, WholeBody } from "../wire/incoming-body.ts";
 import type { BodySource } from "../wire/message.ts";
 import { isIdempotent } from "../wire/methods.ts";
 import type { ConnectionPool, ConnectionWaiter } from "../wire/pool.ts";
@@ -12,18 +13,11 @@ import type { Dial } from "../wire/pool-options.ts";
 import { RequestMessage } from "../wire/request.ts";
 import type { ResponseMessage } from "../wire/response.ts";
 import { forwardedRequestHead, platformRequestHead, type OutgoingRequest } from "../wire/serialize.ts";
+import { hopsHeader, hopsProblem } from "./hops.ts";
 import type { SendOverWireDeps } from "./wire-options.ts";
 
 /**
- * Meshed hops one request may make. Two sidecars a call, so eight services deep even if every one of them copies our counter
- * on; a request that runs in a circle is stopped within milliseconds.
- */
-const MAX_HOPS = 16;
-
-/**
  * Sends a dispatched exchange to its endpoint over a pooled connection.
- *
- * The counter `x-mesh-hops` goes with it. `Via` is not added, as Envoy does by default: it would tell strangers our topology.
  *
  * @throws {MeshError} whatever kept a response from coming, with `sent` saying how far the request got
  */
@@ -120,12 +114,9 @@ class WireAttempt implements ConnectionWaiter, ClientListener {
 function outgoing(x: Dispatched): ClientRequest | MeshError {
   const { request } = x;
   const isWire = request instanceof RequestMessage;
-  const hops = isWire ? request.head.hops : Number(x.head.get("x-mesh-hops") ?? 0);
-  if (!(hops < MAX_HOPS)) {
-    return new MeshError("ERR_LOOP_DETECTED", `The request has made ${MAX_HOPS} hops through the mesh`, {
-      advice: "Look for a service whose endpoint is a sidecar's own port, or for services that call each other in a circle",
-    });
-  }
+  const hops = isWire ? request.head.hops : Number(x.head.get(hopsHeader) ?? 0);
+  const problem = hopsProblem(hops);
+  if (problem !== null) return problem;
   // A body that somebody turned into a stream has left the wire; it continues from there.
   const body: BodySource = isWire && !request.isStreamed ? request.source : platformBody(request);
   const out: OutgoingRequest = {
@@ -148,8 +139,10 @@ function outgoing(x: Dispatched): ClientRequest | MeshError {
   }
 }
 
-/** The body of a platform request: its length is known if its head says so. */
+/** The body of a platform request, from its first byte. Its length is known if its head says so. */
 function platformBody(request: Request): BodySource {
+  const { source } = request as Partial<PlatformRequest>;
+  if (source !== undefined) return source.whole === null ? new StreamBody(source.stream(), source.length) : new WholeBody(source.whole, null);
   const { body } = request;
   if (body === null) return emptyBody;
   const length = request.headers.get("content-length");
