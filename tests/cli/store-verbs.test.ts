@@ -119,14 +119,26 @@ describe("a mesh on Redis", () => {
 
   before(async () => {
     redis = await startRedis();
-    control = startFetchmesh(["control", "--store", redis.url, "--dir", dir, "--listen", "127.0.0.1:0"]);
-    await control.ready();
+    control = startFetchmesh([
+      "control",
+      "--store",
+      redis.url,
+      "--mesh",
+      "blue",
+      "--dir",
+      dir,
+      "--listen",
+      "127.0.0.1:0",
+    ]);
+    const url = String((await control.ready())["control"]);
+    const token = await runFetchmesh(["token", "create", "--service", "orders", "--dir", dir]);
+    // Nothing but what the contract names: which mesh of the store it is, the token says.
+    const joining = ["--control", url, "--token", token.stdout.trim(), "--dir", join(directory, "none")];
     sidecar = startFetchmesh([
       "sidecar",
       "--store",
       redis.url,
-      "--dir",
-      dir,
+      ...joining,
       "--service",
       "orders",
       "--app",
@@ -142,11 +154,19 @@ describe("a mesh on Redis", () => {
     rmSync(directory, { recursive: true });
   });
 
+  it("has the sidecar in the mesh of its token", async () => {
+    const { sidecars } = await status();
+    assert.deepEqual(
+      sidecars.map(({ service }: { service: string }) => service),
+      ["orders"],
+    );
+  });
+
   it("keeps its last good config when somebody writes garbage, says so, and takes the next good one", async () => {
     assert.equal((await apply(service("billing"))).code, 0);
-    await redis.command("SET fm:{default}:snapshot:2 garbage");
-    await redis.command("SET fm:{default}:current 2");
-    await redis.command('PUBLISH fm:{default}:events {"t":"config","version":2}');
+    await redis.command("SET fm:{blue}:snapshot:2 garbage");
+    await redis.command("SET fm:{blue}:current 2");
+    await redis.command('PUBLISH fm:{blue}:events {"t":"config","version":2}');
     const nacked = await eventually(
       "the refusal",
       async () => {
