@@ -1,6 +1,7 @@
 /** The operator's verbs on a store itself (`--store redis://…`, `--store file:…`): no control plane is needed. */
 import { userInfo } from "node:os";
 import { systemClock } from "../clock.ts";
+import { orderReset } from "../control/breaker-exchange.ts";
 import { openStore } from "../control/open-store.ts";
 import { hasErrors } from "../control/problems.ts";
 import {
@@ -96,7 +97,7 @@ function storeOperator(publisher: Publisher): Operator {
       return { service: target.service, endpoint: target.endpoint, state, until: new Date(expiresAtMs).toISOString() };
     },
     async resetBreaker({ service, namespace, endpoint }) {
-      await store.breaker.reset(service, namespace, endpoint);
+      await orderReset(store.breaker, systemClock, { service, namespace, endpoint });
       return { service, endpoint, state: "reset", until: null };
     },
     close: () => store.close(),

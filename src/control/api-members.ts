@@ -8,6 +8,7 @@ import { readBody } from "./api-body.ts";
 import type { ApiContext, ApiEnv } from "./api-context.ts";
 import { eventStream } from "./api-events.ts";
 import { versionNumber } from "./api-publish.ts";
+import { orderReset } from "./breaker-exchange.ts";
 import { breakerVote, endpoint } from "./breaker-record.ts";
 import { labelName } from "./resource-common.ts";
 import { readRecord } from "./registry-record.ts";
@@ -127,7 +128,7 @@ export function addMemberRoutes(app: Hono<ApiEnv>, { publisher, clock, stopping 
   app.post("/v1/breakers/reset", async ({ req, var: { caller } }) => {
     requireOperator(caller);
     const { service, namespace, endpoint } = await readBody(req.raw, resetBody);
-    await store.breaker.reset(service, namespace, endpoint);
+    await orderReset(store.breaker, clock, { service, namespace, endpoint });
     return Response.json({ service, endpoint, state: "reset", until: null });
   });
 

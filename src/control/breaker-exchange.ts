@@ -2,7 +2,7 @@
 import type { Clock } from "../clock.ts";
 import type { Random } from "../random.ts";
 import { startLooking } from "./look.ts";
-import type { BreakerOverride, BreakerVote, Store } from "./store.ts";
+import type { BreakerOverride, BreakerStore, BreakerVote, Store } from "./store.ts";
 
 /** What the votes and orders are for; `FleetBreaker` fits. */
 export interface BreakerAudience {
@@ -78,4 +78,17 @@ export function followBreaker(options: FollowBreakerOptions): BreakerFollower {
       loop.stop();
     },
   };
+}
+
+/** Long enough for every caller to read it, by its poll if the hint is lost; an order nobody needs to remember. */
+const resetLastsMs = 30_000;
+
+/** Takes back votes and orders, and has every caller forget what it counted itself. */
+export async function orderReset(
+  store: BreakerStore,
+  clock: Clock,
+  { service, namespace, endpoint }: Pick<BreakerOverride, "service" | "namespace" | "endpoint">,
+): Promise<void> {
+  await store.reset(service, namespace, endpoint);
+  await store.override({ service, namespace, endpoint, state: "reset", expiresAtMs: clock.epochMs() + resetLastsMs });
 }

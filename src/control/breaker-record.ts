@@ -20,7 +20,7 @@ export const breakerOverride: z.ZodMiniType<BreakerOverride> = z.object({
   service: labelName,
   namespace: labelName,
   endpoint: z.nullable(endpoint),
-  state: z.enum(["forced-open", "forced-closed"]),
+  state: z.enum(["forced-open", "forced-closed", "reset"]),
   expiresAtMs: epochMs,
 });
 

@@ -97,7 +97,8 @@ export interface BreakerOverride {
   readonly service: string;
   readonly namespace: string;
   readonly endpoint: string | null;
-  readonly state: "forced-open" | "forced-closed";
+  /** `reset` takes effect once at each caller: back to closed, with everything counted so far forgotten. */
+  readonly state: "forced-open" | "forced-closed" | "reset";
   /** Epoch ms. */
   readonly expiresAtMs: number;
 }

@@ -64,6 +64,10 @@ export class OperatorOrders {
     const untilMs = nowMs + Math.min(order.expiresAtMs - clock.epochMs(), maxOrderMs);
     this.#inForce.set(endpoint, order);
     if (untilMs <= nowMs) return;
+    if (order.state === "reset") {
+      breakers.changed(cluster, endpoint, reset(endpoint.breaker, nowMs));
+      return;
+    }
     const enforce = order.state === "forced-open" ? forceOpen : forceClosed;
     breakers.changed(cluster, endpoint, enforce(endpoint.breaker, untilMs, nowMs));
   }

@@ -341,6 +341,18 @@ describe("an operator's order", () => {
     assert.equal(stateOf(caller, 1), "closed local");
   });
 
+  it("to reset closes what this caller opened on its own evidence, once", () => {
+    const caller = callerOf(2);
+    report(caller, 0, "failure", 5);
+    assert.equal(stateOf(caller), "open local");
+    const orders = [order(caller, "reset", null)];
+    caller.fleet.onOverrides(orders);
+    assert.equal(stateOf(caller), "closed local");
+    report(caller, 0, "failure", 5);
+    caller.fleet.onOverrides(orders);
+    assert.equal(stateOf(caller), "open local");
+  });
+
   it("ends by itself, the endpoint returning through a probe", () => {
     const caller = callerOf(2);
     caller.fleet.onOverrides([order(caller, "forced-open", "e0:1", 5_000)]);
