@@ -20,6 +20,16 @@ export async function sidecarOptions(settings: Settings, app: SidecarOptions["ap
   const isSelfSufficient = explicitControl !== undefined || (store !== undefined && svidDir !== undefined);
   const context = isSelfSufficient ? null : readContextFacts(settings.need("dir"));
   const control = explicitControl ?? context?.control;
+  if (control === undefined && store === undefined) {
+    throw new MeshError(
+      "ERR_OPTION_INVALID",
+      `No mesh is known here: there is no context in "${settings.need("dir")}"`,
+      {
+        advice:
+          "start `fetchmesh dev` first, or give --control https://HOST:PORT with --token, or --store redis://HOST:PORT with --svid-dir DIR",
+      },
+    );
+  }
   const mtls = settings.need("mtls");
   const token = svidDir === undefined && mtls !== "off" ? await joinToken(settings, control) : undefined;
 
