@@ -35,6 +35,7 @@ export function cleanInbound(deps: CleanInboundDeps): Layer<Identified> {
       if (line === undefined) lines.set(peer, (line = clientCertLine(self(), peer)));
       x.requestEdits.set("x-forwarded-client-cert", line);
     }
+    keepAttempt(x);
     return next(x);
   };
 }
@@ -42,6 +43,13 @@ export function cleanInbound(deps: CleanInboundDeps): Layer<Identified> {
 function stripProtected(x: Exchange): void {
   const names = x.head.names();
   for (let i = 0; i < names.length; i++) if (isProtectedHeader(names[i]!)) x.requestEdits.remove(names[i]!);
+}
+
+/** The one thing a caller's sidecar may say: which try this is. A liar gains nothing by it, and a service wants to know. */
+function keepAttempt(x: Exchange): void {
+  const attempt = x.head.get("x-envoy-attempt-count");
+  // One digit or two, never a list: no policy repeats a request a hundred times.
+  if (attempt !== null && attempt.length <= 2 && Number(attempt) > 0) x.requestEdits.set("x-envoy-attempt-count", attempt);
 }
 
 /** As Istio writes it. Nothing needs quoting: a SPIFFE ID has no `,`, `;` or `=`, and a leaf of ours has no subject. */
