@@ -20,7 +20,7 @@ function answering(bytes: string): (end: RawEnd) => void {
 
 for (const network of networks) {
   const withHop = async (options: HopOptions, use: (hop: Hop) => Promise<void>): Promise<void> => {
-    const hop = await startHop(network.make(), options);
+    const hop = await startHop(await network.make(), options);
     try {
       await use(hop);
     } finally {

@@ -17,8 +17,9 @@ function hashOf(times: number): string {
 function digest(end: RawEnd, isChunked: boolean): { bytes: () => number; hex: () => string } {
   const hash = createHash("sha256");
   let bytes = 0;
-  let head = "";
-  let isBody = false;
+  // The head may have come before anybody looked.
+  let head = end.received;
+  let isBody = head.endsWith("\r\n\r\n");
   let left = 0;
   let line = "";
   end.keepsText = false;
@@ -60,7 +61,7 @@ async function until(isMet: () => boolean): Promise<void> {
 
 for (const network of networks) {
   const withHop = async (use: (hop: Hop) => Promise<void>): Promise<void> => {
-    const hop = await startHop(network.make());
+    const hop = await startHop(await network.make());
     try {
       await use(hop);
     } finally {
