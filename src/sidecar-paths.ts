@@ -1,7 +1,7 @@
 /** The two stacks of a sidecar over its runtime's sockets: what `outbound.ts` and `inbound.ts` need, made once. */
 import { EndpointState } from "./balance/endpoint.ts";
 import { ServiceCluster } from "./balance/cluster.ts";
-import { serviceKey } from "./control/snapshot.ts";
+import { serviceKey, type ServiceKey } from "./control/snapshot.ts";
 import type { Accepted, Handler } from "./exchange.ts";
 import { localPeer } from "./identity/identify.ts";
 import type { Peer } from "./identity/peer.ts";
@@ -36,6 +36,8 @@ export interface PathsDeps {
   readonly workload: () => WorkloadCertificate | null;
   /** Where breaker votes go. */
   readonly votes: TrafficOptions["votes"];
+  /** Instances that have lately called a service. */
+  readonly callers: (service: ServiceKey) => number;
 }
 
 export interface Paths {
@@ -50,7 +52,7 @@ export interface Paths {
 export function assemblePaths(config: SidecarConfig, deps: PathsDeps): Paths {
   const { clock, random, service, namespace } = config;
   const { transport, events, log, sweeper, workload } = deps;
-  const traffic = createTraffic({ clock, random, events, voter: config.instance, votes: deps.votes });
+  const traffic = createTraffic({ clock, random, events, voter: config.instance, votes: deps.votes, callers: deps.callers });
   const pool = new ConnectionPool({ transport, limits: wireDefaults, clock, sweeper });
   const self = selfOf(config, workload);
   const by = `sidecar ${service}/${config.instance}`;

@@ -1,10 +1,12 @@
 /** What a sidecar shares with its mesh: the config it follows, the endpoints it knows, the word it gives about itself. */
+import type { Directory } from "./balance/directory.ts";
 import { followBreaker } from "./control/breaker-exchange.ts";
 import { followConfig, type ConfigFollower, type LastKnownGood } from "./control/apply.ts";
 import { emptySnapshot } from "./control/compile.ts";
 import { announce, followRegistry, type Announcement } from "./control/registry.ts";
 import { verifySnapshot } from "./control/signature.ts";
-import type { Snapshot } from "./control/snapshot.ts";
+import { maxCalls } from "./control/registry-record.ts";
+import type { ServiceKey, Snapshot } from "./control/snapshot.ts";
 import type { InstanceRecord, Store, StoredSnapshot } from "./control/store.ts";
 import type { WorkloadCertificate } from "./identity/workload.ts";
 import type { Events } from "./observe/events.ts";
@@ -25,6 +27,8 @@ export interface SyncDeps {
 
 export interface Sync {
   snapshot(): Snapshot;
+  /** Instances that have lately called a service. */
+  callers(service: ServiceKey): number;
   readonly config: ConfigFollower;
   /** Settles when config and registry were each asked once, whatever came of it. */
   readonly started: Promise<void>;
@@ -86,10 +90,12 @@ export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
     reason: configFollower.refusal?.reason ?? null,
     certificateExpiresAt: workload === null ? null : new Date(workload.current.notAfterMs).toISOString(),
     seenAtMs: clock.epochMs(),
+    calls: recentCalls(traffic.directory, clock.nowMs()),
   });
 
   return {
     snapshot: () => snapshot,
+    callers: (service) => registryFollower.callers(service),
     config: configFollower,
     started: Promise.all([configFollower.started, registryFollower.started]).then(() => undefined),
     announce(address) {
@@ -106,6 +112,12 @@ export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
       registryFollower.close();
     },
   };
+}
+
+function recentCalls(directory: Directory, nowMs: number): readonly ServiceKey[] {
+  const calls: ServiceKey[] = [];
+  for (const { key, retryBudget } of directory.clusters()) if (calls.length < maxCalls && retryBudget.isInUse(nowMs)) calls.push(key);
+  return calls;
 }
 
 function lastKnownGood(files: Files, path: string): LastKnownGood {

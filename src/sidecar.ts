@@ -140,6 +140,7 @@ class SidecarProcess {
         vote: async (vote) => this.#store?.breaker.vote(vote),
         withdraw: async (vote) => this.#store?.breaker.withdraw(vote),
       },
+      callers: (service) => this.#sync?.callers(service) ?? 0,
     });
   }
 

@@ -27,6 +27,8 @@ const resetBody = z.object({
   service: labelName,
   namespace: z._default(labelName, "default"),
   endpoint: z._default(z.nullable(endpoint), null),
+  /** Take back votes and orders, and leave what callers counted themselves. */
+  ordersOnly: z._default(z.boolean(), false),
 });
 
 // A vote is a caller's word about the next minutes; one that never ends would outlive its reason.
@@ -127,8 +129,9 @@ export function addMemberRoutes(app: Hono<ApiEnv>, { publisher, clock, stopping 
   });
   app.post("/v1/breakers/reset", async ({ req, var: { caller } }) => {
     requireOperator(caller);
-    const { service, namespace, endpoint } = await readBody(req.raw, resetBody);
-    await orderReset(store.breaker, clock, { service, namespace, endpoint });
+    const { service, namespace, endpoint, ordersOnly } = await readBody(req.raw, resetBody);
+    if (ordersOnly) await store.breaker.reset(service, namespace, endpoint);
+    else await orderReset(store.breaker, clock, { service, namespace, endpoint });
     return Response.json({ service, endpoint, state: "reset", until: null });
   });
 

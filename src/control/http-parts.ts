@@ -107,7 +107,7 @@ export function httpBreaker(call: HttpCall, clock: Clock): BreakerStore {
       await call("POST", "/v1/breakers/override", { ...place, forMs: Math.max(1, expiresAtMs - clock.epochMs()) });
     },
     async reset(service, namespace, endpoint) {
-      await call("POST", "/v1/breakers/reset", { service, namespace, endpoint });
+      await call("POST", "/v1/breakers/reset", { service, namespace, endpoint, ordersOnly: true });
     },
     overrides: async () => (await readAll()).overrides,
   };

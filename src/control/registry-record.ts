@@ -8,6 +8,9 @@ import type { InstanceRecord } from "./store.ts";
 const address = text('"host:port"', (value) => splitAddress(value) !== null);
 const word = z.string().check(z.maxLength(256));
 
+/** Of `InstanceRecord.calls`: more services than one instance usually calls, in less than a kilobyte or two. */
+export const maxCalls = 64;
+
 const recordSchema = z.object({
   id: z.string().check(z.minLength(1), z.maxLength(128), z.regex(/^[A-Za-z0-9._-]+$/)),
   service: labelName,
@@ -24,6 +27,7 @@ const recordSchema = z.object({
   reason: z.nullable(z.string().check(z.maxLength(4_096))),
   certificateExpiresAt: z.nullable(word),
   seenAtMs: z.number(),
+  calls: z.optional(z.array(word).check(z.maxLength(maxCalls))),
 });
 
 /** A record, or `null` if it is not one: one bad entry must not hide the others. */

@@ -68,6 +68,8 @@ export interface FollowRegistryOptions {
 }
 
 export interface RegistryFollower {
+  /** Instances that have lately called a service, as they said with their last heartbeats. */
+  callers(service: ServiceKey): number;
   /** Settles after the store was asked once, whatever came of it. */
   readonly started: Promise<void>;
   look(): Promise<void>;
@@ -79,11 +81,13 @@ export function followRegistry(options: FollowRegistryOptions): RegistryFollower
   const { store, clock, random, onInstances, pollMs = 5_000, ttlMs = 15_000, graceMs = 600_000 } = options;
   const members = new Membership(ttlMs, graceMs);
   let told = "";
+  let callers = new Map<ServiceKey, number>();
   const loop = startLooking(clock, random, pollMs, async () => {
     try {
       const present = await store.registry.instances();
       const departed = members.misses(present) ? await store.registry.departed() : [];
       const known = members.update(present, new Set(departed), clock.nowMs());
+      callers = countCallers(present);
       const text = known.map(visible).sort().join("\n");
       if (text === told) return;
       told = text;
@@ -97,12 +101,19 @@ export function followRegistry(options: FollowRegistryOptions): RegistryFollower
   });
   return {
     started: loop.look(),
+    callers: (service) => callers.get(service) ?? 0,
     look: () => loop.look(),
     close() {
       unwatch();
       loop.stop();
     },
   };
+}
+
+function countCallers(present: readonly InstanceRecord[]): Map<ServiceKey, number> {
+  const callers = new Map<ServiceKey, number>();
+  for (const { calls = [] } of present) for (const key of calls) callers.set(key, (callers.get(key) ?? 0) + 1);
+  return callers;
 }
 
 /** What callers act on: a heartbeat changes none of it. */

@@ -71,6 +71,8 @@ export interface InstanceRecord {
   readonly certificateExpiresAt: string | null;
   /** Epoch ms of the last heartbeat, by the writer's clock. */
   readonly seenAtMs: number;
+  /** Services it has lately called, as `namespace/name`, at most 64: how many callers a breaker quorum is a share of. */
+  readonly calls?: readonly string[] | undefined;
 }
 
 export interface RegistryStore {

@@ -35,7 +35,8 @@ export const backendDefaults: BackendConfig = deepFreeze({
     // Envoy's 10 % would keep one of two sick endpoints in service; half a pool is where its panic mode starts anyway.
     maxEjectedRatio: 0.5,
     isShared: true,
-    quorum: 0.5,
+    // Two of up to twenty callers, five of fifty: a larger share would give back the head start that sharing is for.
+    quorum: 0.1,
   },
   // Gateway API counts repeats. Envoy's 25 ms base, capped at ten times it.
   retry: { retries: 2, codes: new Set([502, 503, 504]), backoffBaseMs: 25, backoffMaxMs: 250 },

@@ -20,7 +20,7 @@ export interface BreakerConfig {
   readonly maxEjectedRatio: number;
   /** Tell and believe other callers (the fleet breaker). @default true */
   readonly isShared: boolean;
-  /** Share of the callers that must agree, two at least. @default 0.5 */
+  /** Share of the callers that must agree, two at least. @default 0.1 */
   readonly quorum: number;
 }
 

@@ -31,6 +31,12 @@ export class RetryBudget {
     this.#config = config;
   }
 
+  /** Whether the service was called within the window. */
+  isInUse(nowMs: number): boolean {
+    this.#window.advance(nowMs);
+    return this.#window.first > 0;
+  }
+
   /** A first attempt: what repeats are measured against. */
   request(nowMs: number): void {
     this.#window.addFirst(nowMs);

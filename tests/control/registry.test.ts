@@ -119,6 +119,21 @@ describe("followRegistry()", () => {
     assert.equal(clock.pending, 0);
   });
 
+  it("counts who has lately called a service, as their heartbeats say", async () => {
+    const clock = new VirtualClock();
+    const { store } = fragile(clock);
+    const follower = followRegistry({ store, clock, random: seededRandom(1), onInstances: () => {} });
+    await store.registry.register(record("a", { calls: ["default/orders", "default/billing"] }), 15_000);
+    await store.registry.register(record("b", { address: "127.0.0.1:4002", calls: ["default/orders"] }), 15_000);
+    await clock.pass(6_000);
+    const count = (): number[] => ["default/orders", "default/billing", "default/web"].map((key) => follower.callers(key));
+    assert.deepEqual(count(), [2, 1, 0]);
+    await store.registry.register(record("a", { calls: [] }), 15_000);
+    await clock.pass(6_000);
+    assert.deepEqual(count(), [1, 0, 0]);
+    follower.close();
+  });
+
   it("keeps a pool whose members fall silent together, until the grace is over (I13, R16)", async () => {
     const clock = new VirtualClock();
     const { store, state } = fragile(clock);

@@ -96,7 +96,8 @@ describe("the fleet breaker", () => {
   });
 
   it("needs its share of the callers, two at least", () => {
-    const caller = callerOf(2, { callers: 7 });
+    // A tenth of 31 callers, rounded up.
+    const caller = callerOf(2, { callers: 31 });
     for (const voter of ["a", "b", "c"]) caller.fleet.onVote(voteBy(caller, voter));
     assert.equal(stateOf(caller), "closed local");
     caller.fleet.onVote(voteBy(caller, "d"));
