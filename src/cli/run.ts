@@ -15,6 +15,9 @@ export async function run({ settings, args, rest: afterDashes, output }: Invocat
   if (command.length === 0) {
     throw new UsageError("which command? For example: fetchmesh run --service orders --port 8080 -- bun server.ts");
   }
+  if ("path" in settings.need("outbound")) {
+    throw new UsageError("run cannot use a Unix socket for --outbound: HTTP_PROXY names a host and a port");
+  }
   let child: ChildProcess | null = null;
   // Whoever insists twice means the command, too.
   const stop = new StopRequest(() => signalChild(child, "SIGKILL"));

@@ -13,7 +13,8 @@ import type { Settings } from "./settings.ts";
  * also create the join token; anybody else brings one.
  */
 export async function sidecarOptions(settings: Settings, app: SidecarOptions["app"]): Promise<SidecarOptions> {
-  const store = settings.get("store");
+  // A memory store is the control plane's: what a sidecar shares with others, it asks for there.
+  const store = settings.get("store") === "memory" ? undefined : settings.get("store");
   const svidDir = settings.get("svid-dir");
   const explicitControl = settings.get("control");
   // A context that happens to lie here says nothing about a mesh that was named explicitly.

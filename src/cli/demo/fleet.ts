@@ -69,7 +69,8 @@ export class Fleet {
     const { store } = this.#options;
     const args = ["control", "--dir", this.dir, "--listen", "127.0.0.1:0", "--mesh", this.mesh, "--store", store];
     this.#control = this.#spawn("control", [launcher, ...args], {});
-    return String((await this.#control.ready())["control"]);
+    // Half a second where all is well; who waits longer is waiting for the store, and says so.
+    return String((await this.#control.ready(8_000))["control"]);
   }
 
   /** Starts a sidecar, then the application that calls through it. */
