@@ -94,7 +94,9 @@ export class NodeSocket implements ByteSocket {
     }
     if (this.#peerEnded) queueMicrotask(() => this.#release());
     this.#socket.on("data", (chunk: Uint8Array) => this.#onData(chunk));
+    // Explicitly: a socket that was sorted by its first byte comes paused.
     if (this.#isPaused) this.#stopReading();
+    else this.#socket.resume();
   }
 
   write(bytes: Uint8Array | string): boolean {

@@ -13,7 +13,7 @@ import { describeSystemError } from "./socket-errors.ts";
  */
 export function materialOf(identity: TlsIdentity | undefined, trust: TlsTrust): SecureContextOptions {
   try {
-    for (const root of trust.rootsPem) new X509Certificate(root);
+    trust.rootsPem.forEach((root) => new X509Certificate(root));
     if (identity !== undefined) {
       const leaf = new X509Certificate(identity.certificateChainPem);
       if (!leaf.checkPrivateKey(createPrivateKey(identity.privateKeyPem)))

@@ -74,7 +74,7 @@ export function handshakeReason(error: Error, socket: TLSSocket | undefined): st
   const verdict = codeOf(socket?.authorizationError);
   return (
     refusalOf(verdict) ??
-    (isCertificateCode(verdict) ? `certificate refused: ${verdict.toLowerCase().replaceAll("_", " ")}` : null) ??
+    (verdict === "" ? null : `certificate not trusted: ${verdict.toLowerCase().replaceAll("_", " ")}`) ??
     refusalOf(code) ??
     (/handshake timeout/i.test(error.message)
       ? "handshake timeout"
@@ -116,8 +116,9 @@ function codeOf(authorizationError: unknown): string {
   return typeof authorizationError === "string" ? authorizationError : systemCode(authorizationError);
 }
 
+/** UNSPECIFIED is Node's word for verdicts of OpenSSL that it has no name for, such as a leaf that issued a certificate. */
 function isCertificateCode(code: string): boolean {
-  return /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_(?:CA|PURPOSE)|ERR_TLS_CERT_|HOSTNAME_MISMATCH|PATH_LENGTH)/.test(
+  return /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_(?:CA|PURPOSE)|ERR_TLS_CERT_|HOSTNAME_MISMATCH|PATH_LENGTH|UNSPECIFIED$)/.test(
     code,
   );
 }

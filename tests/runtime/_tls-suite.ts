@@ -271,15 +271,15 @@ export function tlsSuite(name: string, transport: () => SocketTransport): void {
     });
 
     rule("connections opened while rotating all succeed", async (bench) => {
-      let isDone = false;
+      const progress = { isDone: false };
       const rotating = (async () => {
         for (let i = 0; i < 10; i++) {
           const renewed = await makeServiceLeaf(cast.ca, "orders");
           bench.listener.rotate(renewed.identity, cast.ca.trust);
         }
-        isDone = true;
+        progress.isDone = true;
       })();
-      while (!isDone) {
+      while (!progress.isDone) {
         const { client, server } = await bench.pair();
         server.onData = (chunk) => void server.socket.write(chunk.slice());
         client.socket.write("x");
