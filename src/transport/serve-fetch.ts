@@ -20,7 +20,8 @@ export async function serveFetch(
   options: ServeFetchOptions = {},
 ): Promise<FetchServer> {
   const { clock = systemClock, limits = wireDefaults, maxBodyBytes = MAX_BODY_BYTES } = options;
-  const refuse = options.refuse ?? ((error: MeshError) => problemResponse(error, { audience: "public", by: "fetchmesh" }));
+  const refuse =
+    options.refuse ?? ((error: MeshError) => problemResponse(error, { audience: "public", by: "fetchmesh" }));
   const sweeper = new Sweeper(clock);
   const open = new Set<ServerConnection>();
   let emptied: (() => void) | null = null;
@@ -51,7 +52,8 @@ export async function serveFetch(
 
   const listener = await transport.listen(listen, accept, options.events);
   const cut = (): void => {
-    for (const connection of open) connection.destroy(new MeshError("ERR_DOWNSTREAM_CLOSED", "The server is shutting down"));
+    for (const connection of open)
+      connection.destroy(new MeshError("ERR_DOWNSTREAM_CLOSED", "The server is shutting down"));
   };
   return {
     address: listener.address,

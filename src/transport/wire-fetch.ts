@@ -28,7 +28,8 @@ export function wireFetch(transport: SocketTransport, options: WireFetchOptions 
     if (dial !== undefined) return dial;
     const connect = connectOptions(url, connectTimeoutMs);
     if (url.protocol === "https:") {
-      if (tls === undefined) throw new MeshError("ERR_OPTION_INVALID", `${url.origin} needs "tls": roots to believe in`);
+      if (tls === undefined)
+        throw new MeshError("ERR_OPTION_INVALID", `${url.origin} needs "tls": roots to believe in`);
       dial = { key: url.origin, connect: { ...connect, tls: { serverName: connect.host!, ...tls } } };
     } else dial = { key: url.origin, connect };
     dials.set(url.origin, dial);
@@ -52,7 +53,8 @@ export function wireFetch(transport: SocketTransport, options: WireFetchOptions 
 }
 
 function connectOptions(url: URL, timeoutMs: number): ConnectOptions {
-  if (url.protocol !== "http:" && url.protocol !== "https:") throw new MeshError("ERR_OPTION_INVALID", `"${url.protocol}" is neither http nor https`);
+  if (url.protocol !== "http:" && url.protocol !== "https:")
+    throw new MeshError("ERR_OPTION_INVALID", `"${url.protocol}" is neither http nor https`);
   const host = url.hostname.startsWith("[") ? url.hostname.slice(1, -1) : url.hostname;
   return { host, port: url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port), timeoutMs };
 }

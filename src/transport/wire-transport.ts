@@ -37,7 +37,12 @@ class WireAttempt implements ConnectionWaiter, ClientListener {
   #isReused = false;
   #isOver = false;
 
-  constructor(deps: SendOverWireDeps, x: Dispatched, resolve: (response: Response) => void, reject: (error: MeshError) => void) {
+  constructor(
+    deps: SendOverWireDeps,
+    x: Dispatched,
+    resolve: (response: Response) => void,
+    reject: (error: MeshError) => void,
+  ) {
     this.#pool = deps.pool;
     this.#clock = deps.clock;
     this.#dial = deps.dial(x.endpoint);
@@ -142,7 +147,8 @@ function outgoing(x: Dispatched): ClientRequest | MeshError {
 /** The body of a platform request, from its first byte. Its length is known if its head says so. */
 function platformBody(request: Request): BodySource {
   const { source } = request as Partial<PlatformRequest>;
-  if (source !== undefined) return source.whole === null ? new StreamBody(source.stream(), source.length) : new WholeBody(source.whole, null);
+  if (source !== undefined)
+    return source.whole === null ? new StreamBody(source.stream(), source.length) : new WholeBody(source.whole, null);
   const { body } = request;
   if (body === null) return emptyBody;
   const length = request.headers.get("content-length");

@@ -4,7 +4,8 @@
 const MAX_HOST_LENGTH = 254;
 /** 1: letter, digit, "-", "_", "~"; 2: "." ; 0: everything else, percent and sub-delims included (no host name has them). */
 const hostBytes = new Uint8Array(128);
-for (const char of "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_~") hostBytes[char.charCodeAt(0)] = 1;
+for (const char of "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_~")
+  hostBytes[char.charCodeAt(0)] = 1;
 hostBytes[0x2e] = 2;
 
 /**

@@ -36,7 +36,9 @@ export class BodyWriter implements BodySink {
     if (this.#mode === NO_BODY || chunk.length === 0) return true;
     this.#left -= chunk.length;
     if (this.#left < 0) {
-      this.error(new MeshError("ERR_UPSTREAM_PROTOCOL", "The body is longer than its Content-Length", { sent: "body" }));
+      this.error(
+        new MeshError("ERR_UPSTREAM_PROTOCOL", "The body is longer than its Content-Length", { sent: "body" }),
+      );
       return false;
     }
     const isTaken = this.#mode === IN_CHUNKS ? this.#writeChunk(chunk) : this.#socket.write(chunk);
@@ -47,11 +49,14 @@ export class BodyWriter implements BodySink {
   end(trailers: readonly string[] | null): void {
     if (this.#isOver) return;
     if (this.#mode === WITH_LENGTH && this.#left > 0) {
-      this.error(new MeshError("ERR_UPSTREAM_PROTOCOL", "The body is shorter than its Content-Length", { sent: "body" }));
+      this.error(
+        new MeshError("ERR_UPSTREAM_PROTOCOL", "The body is shorter than its Content-Length", { sent: "body" }),
+      );
       return;
     }
     this.#isOver = true;
-    if (this.#mode === IN_CHUNKS) this.#socket.write(trailers === null ? "0\r\n\r\n" : `0\r\n${trailerLines(trailers)}\r\n`);
+    if (this.#mode === IN_CHUNKS)
+      this.#socket.write(trailers === null ? "0\r\n\r\n" : `0\r\n${trailerLines(trailers)}\r\n`);
     this.#owner.bodyWritten();
   }
 

@@ -25,8 +25,10 @@ const MAX_EXTENSION_BYTES_TOTAL = 16_384;
 
 /** Trailer fields that frame, route or authenticate are dropped (RFC 9110 §6.5.1): nobody looks for them there but an attacker. */
 const forbiddenTrailers: ReadonlySet<string> = new Set(
-  ("transfer-encoding content-length host connection keep-alive te upgrade trailer expect content-encoding content-type content-range " +
-    "authorization proxy-authorization cookie set-cookie client-cert cache-control max-forwards range").split(" "),
+  (
+    "transfer-encoding content-length host connection keep-alive te upgrade trailer expect content-encoding content-type content-range " +
+    "authorization proxy-authorization cookie set-cookie client-cert cache-control max-forwards range"
+  ).split(" "),
 );
 
 /** Prefixes of fields by which meshes tell each other things that applications must not. */
@@ -93,7 +95,8 @@ export class ChunkedDecoder {
           }
           // Names, values, their "=" and the next ";": no blanks, as a laxer parser might end the line there.
           if (byte === 0x22 /* " */) this.#state = QUOTED;
-          else if (tokenBytes[byte] === 0 && byte !== 0x3d && byte !== 0x3b) throw broken("Chunk extension is malformed");
+          else if (tokenBytes[byte] === 0 && byte !== 0x3d && byte !== 0x3b)
+            throw broken("Chunk extension is malformed");
           this.#countExtension();
           break;
         case QUOTED:
@@ -134,7 +137,8 @@ export class ChunkedDecoder {
   }
 
   #countExtension(): void {
-    if (++this.#extensionBytes > MAX_EXTENSION_BYTES || ++this.#extensionBytesTotal > MAX_EXTENSION_BYTES_TOTAL) throw broken("Chunk extensions are too long");
+    if (++this.#extensionBytes > MAX_EXTENSION_BYTES || ++this.#extensionBytesTotal > MAX_EXTENSION_BYTES_TOTAL)
+      throw broken("Chunk extensions are too long");
   }
 
   /** Reads on in the trailer section; rare enough to be plain. */
@@ -173,7 +177,8 @@ export class ChunkedDecoder {
         return i + 1;
     }
     this.#trailerBytes += i - from;
-    if (this.#trailerBytes > this.#maxTrailerBytes) throw new MeshError("ERR_HEADERS_TOO_LARGE", `Trailers are longer than ${this.#maxTrailerBytes} bytes`);
+    if (this.#trailerBytes > this.#maxTrailerBytes)
+      throw new MeshError("ERR_HEADERS_TOO_LARGE", `Trailers are longer than ${this.#maxTrailerBytes} bytes`);
     return i;
   }
 }

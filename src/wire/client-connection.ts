@@ -132,7 +132,12 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
   expired(): void {
     if (this.#isClosed) this.#socket.destroy();
     else if (this.#request === null) this.#close();
-    else this.#fail(new MeshError("ERR_STREAM_IDLE", `No byte moved for ${this.#limits.streamIdleTimeoutMs} ms`, { sent: this.#sent }));
+    else
+      this.#fail(
+        new MeshError("ERR_STREAM_IDLE", `No byte moved for ${this.#limits.streamIdleTimeoutMs} ms`, {
+          sent: this.#sent,
+        }),
+      );
   }
 
   // The socket.
@@ -276,7 +281,8 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
   }
 
   #switch(head: ResponseLines, chunk: Uint8Array, at: number): number {
-    if (!isAmong(head.upgrade, this.#request!.upgrade)) throw new Error("The upstream switched protocols without being asked to");
+    if (!isAmong(head.upgrade, this.#request!.upgrade))
+      throw new Error("The upstream switched protocols without being asked to");
     this.#hasResponded = true;
     this.#isPersistent = false;
     this.#tunnel = new SocketTunnel(this.#socket, chunk.slice(at));
@@ -294,7 +300,9 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
     this.deadlineMs = Infinity;
     if (upload !== null) {
       // Answered before it had everything: fine for the client, but the rest must not run into the next request.
-      upload.cancel(new MeshError("ERR_UPSTREAM_RESET", "The upstream answered before it had the whole request", { sent: "body" }));
+      upload.cancel(
+        new MeshError("ERR_UPSTREAM_RESET", "The upstream answered before it had the whole request", { sent: "body" }),
+      );
       this.#isPersistent = false;
     }
     if (this.#isClosed) return;
@@ -382,5 +390,8 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
 function isAmong(chosen: string | null, asked: string | null): boolean {
   if (chosen === null || asked === null) return false;
   const protocols = asked.toLowerCase().split(",");
-  return chosen.toLowerCase().split(",").every((one) => protocols.some((other) => other.trim() === one.trim()));
+  return chosen
+    .toLowerCase()
+    .split(",")
+    .every((one) => protocols.some((other) => other.trim() === one.trim()));
 }

@@ -41,11 +41,15 @@ const kinds: readonly (readonly [name: string, kind: number])[] = [
 ];
 
 /** Names that are never forwarded, for those who hold platform `Headers`. */
-export const hopByHopNames: ReadonlySet<string> = new Set(kinds.filter(([, kind]) => kind >= FIRST_HOP).map(([name]) => name));
+export const hopByHopNames: ReadonlySet<string> = new Set(
+  kinds.filter(([, kind]) => kind >= FIRST_HOP).map(([name]) => name),
+);
 
 /** By name length: at most two candidates share one. */
 const byLength: (readonly { codes: Uint8Array; kind: number }[])[] = Array.from({ length: 20 }, (_, length) =>
-  kinds.filter(([name]) => name.length === length).map(([name, kind]) => ({ codes: Uint8Array.from(name, (c) => c.charCodeAt(0)), kind })),
+  kinds
+    .filter(([name]) => name.length === length)
+    .map(([name, kind]) => ({ codes: Uint8Array.from(name, (c) => c.charCodeAt(0)), kind })),
 );
 
 /** What the field name at `bytes[from..to)` means to us. */

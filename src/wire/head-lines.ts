@@ -36,7 +36,8 @@ export class HeadLines {
     const values: string[] = [];
     for (let n = 0, row = 0; n < fieldCount; n++, row += STRIDE) {
       const from = fields[row]!;
-      if (fields[row + 1]! - from === name.length && equalsName(text, from, name)) values.push(text.slice(fields[row + 2], fields[row + 3]));
+      if (fields[row + 1]! - from === name.length && equalsName(text, from, name))
+        values.push(text.slice(fields[row + 2], fields[row + 3]));
     }
     return values;
   }
@@ -44,7 +45,8 @@ export class HeadLines {
   names(): readonly string[] {
     const { text, fields, fieldCount } = this.raw;
     const names: string[] = [];
-    for (let n = 0, row = 0; n < fieldCount; n++, row += STRIDE) names.push(text.slice(fields[row], fields[row + 1]).toLowerCase());
+    for (let n = 0, row = 0; n < fieldCount; n++, row += STRIDE)
+      names.push(text.slice(fields[row], fields[row + 1]).toLowerCase());
     return names;
   }
 

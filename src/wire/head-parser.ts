@@ -150,7 +150,9 @@ export class HeadParser {
   }
 
   #refuse(code: MeshErrorCode, message: string): never {
-    throw this.#isRequest ? new MeshError(code, message) : new MeshError("ERR_UPSTREAM_PROTOCOL", message, { sent: "head" });
+    throw this.#isRequest
+      ? new MeshError(code, message)
+      : new MeshError("ERR_UPSTREAM_PROTOCOL", message, { sent: "head" });
   }
 
   #malformed(message: string): never {
@@ -170,7 +172,8 @@ export class HeadParser {
             i++;
             break;
           }
-          if (this.#fieldCount === this.#limits.maxHeaders) this.#refuse("ERR_HEADERS_TOO_LARGE", `More than ${this.#limits.maxHeaders} header lines`);
+          if (this.#fieldCount === this.#limits.maxHeaders)
+            this.#refuse("ERR_HEADERS_TOO_LARGE", `More than ${this.#limits.maxHeaders} header lines`);
           if (i - base - this.#fieldsFrom > this.#limits.maxHeaderBytes) this.#tooLarge();
           mark = i;
           state = NAME;
@@ -244,7 +247,8 @@ export class HeadParser {
           break;
         case TARGET:
           while (i < end && targetBytes[bytes[i]!] !== 0) i++;
-          if (i - mark > this.#limits.maxTargetBytes) this.#refuse("ERR_TARGET_TOO_LONG", `Request target is longer than ${this.#limits.maxTargetBytes} bytes`);
+          if (i - mark > this.#limits.maxTargetBytes)
+            this.#refuse("ERR_TARGET_TOO_LONG", `Request target is longer than ${this.#limits.maxTargetBytes} bytes`);
           if (i === end) break;
           if (bytes[i] !== SP || i === mark) this.#malformed(`Request target holds byte ${bytes[i]}`);
           this.#secondFrom = mark - base;
@@ -257,11 +261,19 @@ export class HeadParser {
           const k = i - mark;
           if (k < 7) {
             // A digit where "1" should be is another version; anything else is no HTTP at all.
-            if (bytes[i] !== VERSION[k]) this.#refuse(k === 5 && isDigit(bytes[i]!) ? "ERR_VERSION_NOT_SUPPORTED" : "ERR_REQUEST_MALFORMED", "Not HTTP/1.0 or HTTP/1.1");
+            if (bytes[i] !== VERSION[k])
+              this.#refuse(
+                k === 5 && isDigit(bytes[i]!) ? "ERR_VERSION_NOT_SUPPORTED" : "ERR_REQUEST_MALFORMED",
+                "Not HTTP/1.0 or HTTP/1.1",
+              );
             i++;
           } else if (k === 7) {
             this.#minorVersion = bytes[i]! - 0x30;
-            if (this.#minorVersion !== 1 && this.#minorVersion !== 0) this.#refuse(isDigit(bytes[i]!) ? "ERR_VERSION_NOT_SUPPORTED" : "ERR_REQUEST_MALFORMED", "Not HTTP/1.0 or HTTP/1.1");
+            if (this.#minorVersion !== 1 && this.#minorVersion !== 0)
+              this.#refuse(
+                isDigit(bytes[i]!) ? "ERR_VERSION_NOT_SUPPORTED" : "ERR_REQUEST_MALFORMED",
+                "Not HTTP/1.0 or HTTP/1.1",
+              );
             i++;
           } else if (state === REQUEST_VERSION) {
             if (bytes[i] !== CR) this.#malformed("Request line goes on after the version");

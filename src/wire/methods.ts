@@ -2,13 +2,26 @@
 
 /** IANA's registry, as far as HTTP servers meet it; CONNECT, TRACE and PRI are decided elsewhere. */
 const known: ReadonlySet<string> = new Set(
-  ("GET POST PUT DELETE HEAD OPTIONS PATCH QUERY ACL BIND CHECKIN CHECKOUT COPY LABEL LINK LOCK M-SEARCH MERGE MKACTIVITY " +
+  (
+    "GET POST PUT DELETE HEAD OPTIONS PATCH QUERY ACL BIND CHECKIN CHECKOUT COPY LABEL LINK LOCK M-SEARCH MERGE MKACTIVITY " +
     "MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE NOTIFY ORDERPATCH PROPFIND PROPPATCH PURGE REBIND REPORT SEARCH SOURCE " +
-    "SUBSCRIBE UNBIND UNCHECKOUT UNLINK UNLOCK UNSUBSCRIBE UPDATE UPDATEREDIRECTREF VERSION-CONTROL").split(" "),
+    "SUBSCRIBE UNBIND UNCHECKOUT UNLINK UNLOCK UNSUBSCRIBE UPDATE UPDATEREDIRECTREF VERSION-CONTROL"
+  ).split(" "),
 );
 
 /** RFC 9110 §9.2.2: sending one twice has the effect of sending it once. */
-const idempotent: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE", "QUERY", "PROPFIND", "REPORT", "SEARCH"]);
+const idempotent: ReadonlySet<string> = new Set([
+  "GET",
+  "HEAD",
+  "OPTIONS",
+  "PUT",
+  "DELETE",
+  "TRACE",
+  "QUERY",
+  "PROPFIND",
+  "REPORT",
+  "SEARCH",
+]);
 
 /** Methods are case-sensitive (RFC 9110 §9.1): "get" is not known. */
 export function isKnownMethod(method: string): boolean {

@@ -126,7 +126,12 @@ class Shelf implements ClientOwner {
     }
     const maxPending = this.#dial.maxPending ?? this.#options.maxPending ?? MAX_PENDING;
     if (this.#waiting.length - this.#connecting >= maxPending) {
-      waiter.refused(new MeshError("ERR_OVERLOADED", `All ${maxConnections} connections are busy and ${maxPending} requests wait for one`));
+      waiter.refused(
+        new MeshError(
+          "ERR_OVERLOADED",
+          `All ${maxConnections} connections are busy and ${maxPending} requests wait for one`,
+        ),
+      );
       return;
     }
     this.#waiting.push(waiter);

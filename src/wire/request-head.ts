@@ -27,7 +27,8 @@ export class RequestLines extends HeadLines implements RequestHead {
     this.minorVersion = raw.minorVersion;
     const method = raw.text.slice(raw.firstFrom, raw.firstTo);
     this.method = method;
-    if (method === "CONNECT" || method === "TRACE") throw new MeshError("ERR_METHOD_NOT_ALLOWED", `${method} is not served here`);
+    if (method === "CONNECT" || method === "TRACE")
+      throw new MeshError("ERR_METHOD_NOT_ALLOWED", `${method} is not served here`);
     if (!isKnownMethod(method)) throw new MeshError("ERR_METHOD_NOT_IMPLEMENTED", "The request method is not known");
 
     const hosts = this.countOfKind(HOST);
@@ -54,7 +55,10 @@ export class RequestLines extends HeadLines implements RequestHead {
     this.#queryAt = this.target.indexOf("?");
 
     const framing = bodyFraming(this, true);
-    if (framing.fault !== null) throw framing.isUnknownCoding ? new MeshError("ERR_METHOD_NOT_IMPLEMENTED", framing.fault) : malformed(framing.fault);
+    if (framing.fault !== null)
+      throw framing.isUnknownCoding
+        ? new MeshError("ERR_METHOD_NOT_IMPLEMENTED", framing.fault)
+        : malformed(framing.fault);
     this.bodyLength = framing.length;
     this.connection = connectionOptions(this);
     if (this.has(EXPECT) && raw.minorVersion === 1 && this.get("expect")!.toLowerCase() !== "100-continue") {
@@ -81,7 +85,8 @@ export class RequestLines extends HeadLines implements RequestHead {
    * @see RFC 9110 §7.8 (needs the connection option, HTTP/1.1); BishopFox, h2c smuggling
    */
   get upgrade(): string | null {
-    if (!this.has(UPGRADE) || !this.connection.upgrades || this.minorVersion === 0 || this.bodyLength !== 0) return null;
+    if (!this.has(UPGRADE) || !this.connection.upgrades || this.minorVersion === 0 || this.bodyLength !== 0)
+      return null;
     const protocol = this.get("upgrade")!;
     return protocol === "" || protocol.toLowerCase().includes("h2c") ? null : protocol;
   }

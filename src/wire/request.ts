@@ -2,7 +2,7 @@
  * A request that arrived, as a standard `Request` for whoever wants one. Forwarding it reads `head` and `source` only; every
  * getter below builds what it returns on first use.
  */
-import { MeshError } from "../errors.ts";
+import type { MeshError } from "../errors.ts";
 import type { HeaderEdits } from "../headers.ts";
 import { LazyBody } from "./lazy-body.ts";
 import type { BodySource, WireRequest } from "./message.ts";
@@ -108,7 +108,12 @@ export class RequestMessage implements WireRequest {
   clone(): Request {
     const { method } = this;
     const body = method === "GET" || method === "HEAD" ? null : this.#body.tee();
-    const init: RequestInit & { duplex?: "half" } = { method, headers: this.headers, signal: this.signal, redirect: "manual" };
+    const init: RequestInit & { duplex?: "half" } = {
+      method,
+      headers: this.headers,
+      signal: this.signal,
+      redirect: "manual",
+    };
     if (body !== null) {
       init.body = body;
       init.duplex = "half";

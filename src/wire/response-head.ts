@@ -16,7 +16,11 @@ export class ResponseLines extends HeadLines {
   constructor(raw: RawHead, isReplyToHead: boolean) {
     super(raw);
     const at = raw.secondFrom;
-    this.status = (raw.text.charCodeAt(at) - 0x30) * 100 + (raw.text.charCodeAt(at + 1) - 0x30) * 10 + raw.text.charCodeAt(at + 2) - 0x30;
+    this.status =
+      (raw.text.charCodeAt(at) - 0x30) * 100 +
+      (raw.text.charCodeAt(at + 1) - 0x30) * 10 +
+      raw.text.charCodeAt(at + 2) -
+      0x30;
     const framing = bodyFraming(this, false);
     if (framing.fault !== null) throw new MeshError("ERR_UPSTREAM_PROTOCOL", framing.fault, { sent: "head" });
     this.connection = connectionOptions(this);

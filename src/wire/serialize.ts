@@ -15,7 +15,10 @@ const framingNames: ReadonlySet<string> = new Set([...hopByHopNames, "content-le
 /** One line. @throws {MeshError} ERR_INTERNAL if it would be more than that */
 export function fieldLine(name: string, value: string): string {
   if (!isToken(name) || !isFieldValue(value)) {
-    throw new MeshError("ERR_INTERNAL", `Refusing to write the header "${name}": its name or value holds bytes that no header may hold`);
+    throw new MeshError(
+      "ERR_INTERNAL",
+      `Refusing to write the header "${name}": its name or value holds bytes that no header may hold`,
+    );
   }
   return `${name}: ${value}\r\n`;
 }
@@ -56,7 +59,8 @@ export interface OutgoingRequest {
 export function forwardedRequestHead(message: RequestMessage, out: OutgoingRequest): string {
   const { head } = message;
   const { edits } = out;
-  const host = out.authority ?? addedValue(edits, "host") ?? (head.isAbsolute || edits.isRemoved("host") ? head.authority : null);
+  const host =
+    out.authority ?? addedValue(edits, "host") ?? (head.isAbsolute || edits.isRemoved("host") ? head.authority : null);
   let text = `${head.method} ${out.target} HTTP/1.1\r\n`;
   if (host !== null) text += fieldLine("host", host);
   text += head.forwarded(edits, host === null) + addedLines(edits);
@@ -80,13 +84,15 @@ export function platformRequestHead(request: Request, authority: string, out: Ou
   text += addedLines(edits);
   if (out.bodyLength === null) text += "transfer-encoding: chunked\r\n";
   // A method that usually brings a body says that it brings none (RFC 9110 §8.6).
-  else if (out.bodyLength > 0 || request.method === "POST" || request.method === "PUT") text += `content-length: ${out.bodyLength}\r\n`;
+  else if (out.bodyLength > 0 || request.method === "POST" || request.method === "PUT")
+    text += `content-length: ${out.bodyLength}\r\n`;
   return out.hops === 0 ? `${text}\r\n` : `${text}x-mesh-hops: ${out.hops}\r\n\r\n`;
 }
 
 /** A part of the first line: one word of visible bytes. */
 function fieldSafe(word: string): string {
-  if (word === "" || !isFieldValue(word) || word.includes(" ") || word.includes("\t")) throw new MeshError("ERR_INTERNAL", "Refusing to write a request line with blanks or control bytes in it");
+  if (word === "" || !isFieldValue(word) || word.includes(" ") || word.includes("\t"))
+    throw new MeshError("ERR_INTERNAL", "Refusing to write a request line with blanks or control bytes in it");
   return word;
 }
 

@@ -180,7 +180,8 @@ class Downstream implements SocketHandler, BodyOwner, TurnOwner, SpliceOwner, In
   #begin(head: RequestLines, chunk: Uint8Array, at: number): number {
     const { limits, maxBodyBytes = Infinity, scheme = "http" } = this.options;
     const length = head.bodyLength;
-    if (length > maxBodyBytes) throw new MeshError("ERR_REQUEST_TOO_LARGE", `The body is longer than ${maxBodyBytes} bytes`);
+    if (length > maxBodyBytes)
+      throw new MeshError("ERR_REQUEST_TOO_LARGE", `The body is longer than ${maxBodyBytes} bytes`);
     let source: BodySource = emptyBody;
     let next = at;
     let received = 0;
@@ -192,7 +193,8 @@ class Downstream implements SocketHandler, BodyOwner, TurnOwner, SpliceOwner, In
       const reader = new BodyReader(length, limits.maxHeaderBytes);
       if (at < chunk.length) next = reader.feed(chunk, at);
       received = reader.bytesRead;
-      if (received > maxBodyBytes) throw new MeshError("ERR_REQUEST_TOO_LARGE", `The body is longer than ${maxBodyBytes} bytes`);
+      if (received > maxBodyBytes)
+        throw new MeshError("ERR_REQUEST_TOO_LARGE", `The body is longer than ${maxBodyBytes} bytes`);
       if (reader.isComplete) source = new WholeBody(reader.data.slice(), reader.trailers);
       else {
         const body = new IncomingBody(this, length === CHUNKED ? null : length, limits.highWaterBytes);
@@ -218,7 +220,8 @@ class Downstream implements SocketHandler, BodyOwner, TurnOwner, SpliceOwner, In
       const before = reader.bytesRead;
       const next = reader.feed(chunk, at);
       this.#turn?.bodyArrived(reader.bytesRead - before);
-      if (reader.bytesRead > maxBodyBytes) throw new MeshError("ERR_REQUEST_TOO_LARGE", `The body is longer than ${maxBodyBytes} bytes`);
+      if (reader.bytesRead > maxBodyBytes)
+        throw new MeshError("ERR_REQUEST_TOO_LARGE", `The body is longer than ${maxBodyBytes} bytes`);
       this.deadlineMs = sweeper.nowMs + limits.streamIdleTimeoutMs;
       body.push(reader.data);
       if (reader.isComplete) {
@@ -354,7 +357,12 @@ class Downstream implements SocketHandler, BodyOwner, TurnOwner, SpliceOwner, In
     if (this.#isLingering || (this.#turn === null && !this.#parser.isMidHead)) {
       this.socket.destroy();
     } else if (this.#turn === null) {
-      this.#refuse(new MeshError("ERR_REQUEST_TIMEOUT", `The request head took longer than ${this.options.limits.headerTimeoutMs} ms`));
+      this.#refuse(
+        new MeshError(
+          "ERR_REQUEST_TIMEOUT",
+          `The request head took longer than ${this.options.limits.headerTimeoutMs} ms`,
+        ),
+      );
     } else {
       this.destroy(new MeshError("ERR_STREAM_IDLE", `No byte moved for ${this.options.limits.streamIdleTimeoutMs} ms`));
     }

@@ -147,7 +147,8 @@ export class Turn implements WriterOwner {
     }
     if (out.mode === NO_BODY || source.whole !== null) {
       const body = out.mode === NO_BODY ? emptyBody.whole : source.whole!;
-      if (out.mode === NO_BODY && source.whole === null) source.cancel(new MeshError("ERR_DOWNSTREAM_CLOSED", "This reply has no body"));
+      if (out.mode === NO_BODY && source.whole === null)
+        source.cancel(new MeshError("ERR_DOWNSTREAM_CLOSED", "This reply has no body"));
       if (this.#reception !== null) this.#reception.bytesSent += body.length;
       writeWhole(socket, head, body);
       this.bodyWritten();
@@ -183,9 +184,17 @@ export class Turn implements WriterOwner {
 
   #tunnel(response: ResponseMessage): void {
     const edits = this.#reception?.responseEdits ?? null;
-    const head = forwardedResponseHead(response, { edits, mode: NO_BODY, bodyLength: 0, closes: false, date: httpDate(this.#owner.options.clock.epochMs()) });
+    const head = forwardedResponseHead(response, {
+      edits,
+      mode: NO_BODY,
+      bodyLength: 0,
+      closes: false,
+      date: httpDate(this.#owner.options.clock.epochMs()),
+    });
     // RFC 9110 §7.8: the switch is said in two fields that never pass by themselves.
-    this.#owner.socket.write(`${head.slice(0, -2)}connection: Upgrade\r\nupgrade: ${response.head.upgrade ?? this.request!.head.upgrade}\r\n\r\n`);
+    this.#owner.socket.write(
+      `${head.slice(0, -2)}connection: Upgrade\r\nupgrade: ${response.head.upgrade ?? this.request!.head.upgrade}\r\n\r\n`,
+    );
     this.#owner.turnTunnels(this, response);
   }
 

@@ -33,22 +33,41 @@ for (const [name, make] of transports) {
 
     it("carry method, path, headers and body both ways", () =>
       withServer(
-        async (request) => Response.json({ method: request.method, url: new URL(request.url).pathname, type: request.headers.get("content-type"), body: await request.json() }, { status: 201 }),
+        async (request) =>
+          Response.json(
+            {
+              method: request.method,
+              url: new URL(request.url).pathname,
+              type: request.headers.get("content-type"),
+              body: await request.json(),
+            },
+            { status: 201 },
+          ),
         async (base, transport) => {
           const fetch = wireFetch(transport);
           for (let n = 0; n < 2; n++) {
-            const request = new Request(`${base}/a/b?c`, { method: "PUT", body: JSON.stringify({ n }), headers: { "content-type": "application/json" } });
+            const request = new Request(`${base}/a/b?c`, {
+              method: "PUT",
+              body: JSON.stringify({ n }),
+              headers: { "content-type": "application/json" },
+            });
             const response = await fetch(request);
             assert.ok(response instanceof Response);
             assert.equal(response.status, 201);
-            assert.deepEqual(await response.json(), { method: "PUT", url: "/a/b", type: "application/json", body: { n } });
+            assert.deepEqual(await response.json(), {
+              method: "PUT",
+              url: "/a/b",
+              type: "application/json",
+              body: { n },
+            });
           }
           fetch.close();
         },
       ));
 
     it("stream events as they are made, and stop when the reader aborts", async () => {
-      let cancelled = false;
+      let cancel = (): void => {};
+      const cancelled = new Promise<void>((resolve) => (cancel = resolve));
       await withServer(
         (request) => {
           let n = 0;
@@ -57,9 +76,7 @@ for (const [name, make] of transports) {
               controller.enqueue(new TextEncoder().encode(`data: ${n++}\n\n`));
               await new Promise((resolve) => setTimeout(resolve, 5));
             },
-            cancel() {
-              cancelled = true;
-            },
+            cancel: () => cancel(),
           });
           assert.equal(request.signal.aborted, false);
           return new Response(body, { headers: { "content-type": "text/event-stream" } });
@@ -76,8 +93,7 @@ for (const [name, make] of transports) {
             }
           });
           assert.match(text, /^data: 0\n\ndata: 1\n\ndata: 2\n\n/);
-          for (let n = 0; n < 200 && !cancelled; n++) await new Promise((resolve) => setTimeout(resolve, 5));
-          assert.equal(cancelled, true);
+          await cancelled;
         },
       );
     });
@@ -113,13 +129,18 @@ for (const [name, make] of transports) {
       ));
 
     it("drain: answer what is in flight, then close", () => {
-      let respond: ((response: Response) => void) | null = null;
+      let asked = (): void => {};
+      const isAsked = new Promise<void>((resolve) => (asked = resolve));
+      let respond: (response: Response) => void = () => {};
       return withServer(
-        () => new Promise((resolve) => (respond = resolve)),
+        () => {
+          asked();
+          return new Promise((resolve) => (respond = resolve));
+        },
         async (base, transport, server) => {
           const fetch = wireFetch(transport);
           const pending = fetch(new Request(base));
-          while (respond === null) await new Promise((resolve) => setTimeout(resolve, 1));
+          await isAsked;
           const drained = server.drain(5_000);
           respond(new Response("last"));
           const response = await pending;
@@ -133,8 +154,14 @@ for (const [name, make] of transports) {
 
     it("say where nobody listens, and refuse https without roots", async () => {
       const fetch = wireFetch(make());
-      await assert.rejects(fetch(new Request("http://127.0.0.1:1/")), (error: MeshError) => error.code === "ERR_CONNECT_FAILED" && error.sent === "nothing");
-      await assert.rejects(fetch(new Request("https://127.0.0.1:1/")), (error: MeshError) => error.code === "ERR_OPTION_INVALID");
+      await assert.rejects(
+        fetch(new Request("http://127.0.0.1:1/")),
+        (error: MeshError) => error.code === "ERR_CONNECT_FAILED" && error.sent === "nothing",
+      );
+      await assert.rejects(
+        fetch(new Request("https://127.0.0.1:1/")),
+        (error: MeshError) => error.code === "ERR_OPTION_INVALID",
+      );
     });
 
     it("believe pinned roots only", async () => {

@@ -5,7 +5,8 @@ import { MeshError } from "../../src/errors.ts";
 import { networks, startHop, type Hop, type HopOptions, type RawEnd } from "./proxying.ts";
 
 const get = (path = "/", lines = ""): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n${lines}\r\n`;
-const reply = (body: string, lines = ""): string => `HTTP/1.1 200 OK\r\n${lines}Content-Length: ${body.length}\r\n\r\n${body}`;
+const reply = (body: string, lines = ""): string =>
+  `HTTP/1.1 200 OK\r\n${lines}Content-Length: ${body.length}\r\n\r\n${body}`;
 
 /** An upstream that answers every complete head with the same bytes. */
 function answering(bytes: string): (end: RawEnd) => void {
@@ -32,7 +33,9 @@ for (const network of networks) {
     it("forwards head and body as they came, and reuses both connections", () =>
       withHop({ serve: answering(reply("hi", "X-A:  1\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n")) }, async (hop) => {
         const client = await hop.connect();
-        client.send(`POST /a/%2e%2e?q=%20 HTTP/1.1\r\nHost: Orders:80\r\nX-CaSe:  v \r\nx-dup: 1\r\nX-Dup: 2\r\nContent-Length: 3\r\n\r\nabc`);
+        client.send(
+          `POST /a/%2e%2e?q=%20 HTTP/1.1\r\nHost: Orders:80\r\nX-CaSe:  v \r\nx-dup: 1\r\nX-Dup: 2\r\nContent-Length: 3\r\n\r\nabc`,
+        );
         await client.untilText("\r\n\r\nhi");
         client.send(get("/2"));
         await client.until(() => client.received.split("\r\n\r\nhi").length === 3, "two replies");
@@ -42,7 +45,10 @@ for (const network of networks) {
           "POST /a/%2e%2e?q=%20 HTTP/1.1\r\nHost: Orders:80\r\nX-CaSe:  v \r\nx-dup: 1\r\nX-Dup: 2\r\nContent-Length: 3\r\nx-mesh-hops: 1\r\n\r\nabc" +
             "GET /2 HTTP/1.1\r\nHost: a\r\nx-mesh-hops: 1\r\n\r\n",
         );
-        assert.match(client.received, /^HTTP\/1\.1 200 OK\r\nX-A: {2}1\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nContent-Length: 2\r\ndate: [^\r]+\r\n\r\nhi/);
+        assert.match(
+          client.received,
+          /^HTTP\/1\.1 200 OK\r\nX-A: {2}1\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nContent-Length: 2\r\ndate: [^\r]+\r\n\r\nhi/,
+        );
       }));
 
     it("rewrites target, authority and headers as told", () =>
@@ -61,7 +67,10 @@ for (const network of networks) {
           const client = await hop.connect();
           client.send(get("/old", "X-Old: old\r\nConnection: traceparent\r\n"));
           await client.untilText("x-mesh-attempt: 1");
-          assert.equal(hop.upstreams[0]!.received, "GET /new?x HTTP/1.1\r\nhost: orders.internal\r\nX-Old: new\r\ntraceparent: 00-1\r\nx-mesh-hops: 1\r\n\r\n");
+          assert.equal(
+            hop.upstreams[0]!.received,
+            "GET /new?x HTTP/1.1\r\nhost: orders.internal\r\nX-Old: new\r\ntraceparent: 00-1\r\nx-mesh-hops: 1\r\n\r\n",
+          );
         },
       ));
 
@@ -90,9 +99,14 @@ for (const network of networks) {
     it("keeps the body of a GET and the length of a DELETE (L24)", () =>
       withHop({ serve: answering(reply("")) }, async (hop) => {
         const client = await hop.connect();
-        client.send("DELETE / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nxy\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nzz");
+        client.send(
+          "DELETE / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nxy\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nzz",
+        );
         await client.until(() => client.received.split("200 OK").length === 3, "two replies");
-        assert.match(hop.upstreams[0]!.received, /content-length: 2\r\nx-mesh-hops: 1\r\n\r\nxyGET [^]*Content-Length: 2\r\n[^]*\r\n\r\nzz$/);
+        assert.match(
+          hop.upstreams[0]!.received,
+          /content-length: 2\r\nx-mesh-hops: 1\r\n\r\nxyGET [^]*Content-Length: 2\r\n[^]*\r\n\r\nzz$/,
+        );
       }));
 
     it("invites an expected body and does not forward the expectation", () =>
@@ -108,14 +122,22 @@ for (const network of networks) {
     it("stops a request that runs in a circle", () =>
       withHop({ serve: answering(reply("")) }, async (hop) => {
         const client = await hop.connect();
-        client.send(get("/", "x-mesh-hops: 15\r\n") + get("/", "x-mesh-hops: 16\r\n") + get("/", "x-mesh-hops: many\r\n"));
+        client.send(
+          get("/", "x-mesh-hops: 15\r\n") + get("/", "x-mesh-hops: 16\r\n") + get("/", "x-mesh-hops: many\r\n"),
+        );
         await client.until(() => client.received.split("HTTP/1.1 ").length === 4, "three replies");
         assert.deepEqual(client.received.match(/HTTP\/1\.1 \d+/g), ["HTTP/1.1 200", "HTTP/1.1 508", "HTTP/1.1 508"]);
       }));
 
     const attacks: readonly (readonly [string, string])[] = [
-      ["A-01 CL and TE", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\n\r\n"],
-      ["A-02 two lengths", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 30\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\n\r\n"],
+      [
+        "A-01 CL and TE",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\n\r\n",
+      ],
+      [
+        "A-02 two lengths",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 30\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\n\r\n",
+      ],
       ["A-03 xchunked", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"],
       ["A-03 chunked, identity", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"],
       ["A-04 chunk size 0x1", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n"],
@@ -153,14 +175,46 @@ for (const network of networks) {
 
   describe(`a hop on ${network.name}: responses`, () => {
     const cases: readonly (readonly [what: string, upstream: string, expected: RegExp])[] = [
-      ["chunked, with trailers", "HTTP/1.1 200 OK\r\nDate: d\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\n\r\n", /^HTTP\/1\.1 200 OK\r\nDate: d\r\ncontent-length: 2\r\n\r\nhi/],
-      ["204 with a length", "HTTP/1.1 204 No Content\r\nDate: d\r\nContent-Length: 2\r\n\r\n", /^HTTP\/1\.1 204 No Content\r\nDate: d\r\n\r\n$/],
-      ["304 with a length", "HTTP/1.1 304 Not Modified\r\nDate: d\r\nContent-Length: 20\r\n\r\n", /^HTTP\/1\.1 304 Not Modified\r\nDate: d\r\nContent-Length: 20\r\n\r\n$/],
-      ["a redirect, not followed", "HTTP/1.1 302 Found\r\nDate: d\r\nLocation: http://127.0.0.1:15000/\r\nContent-Length: 0\r\n\r\n", /^HTTP\/1\.1 302 Found\r\nDate: d\r\nLocation: http:\/\/127\.0\.0\.1:15000\/\r\nContent-Length: 0\r\n\r\n$/],
-      ["103 and then 200", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 0\r\n\r\n", /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/x>\r\n\r\nHTTP\/1\.1 200 OK\r\n/],
-      ["an unasked 100 and then 200", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 0\r\n\r\n", /^HTTP\/1\.1 200 OK\r\n/],
-      ["hop-by-hop fields removed", "HTTP/1.1 200 OK\r\nDate: d\r\nConnection: x-a\r\nX-A: 1\r\nKeep-Alive: timeout=5\r\nContent-Length: 0\r\n\r\n", /^HTTP\/1\.1 200 OK\r\nDate: d\r\nContent-Length: 0\r\n\r\n$/],
-      ["bytes above ASCII and an odd reason", "HTTP/1.1 299 Caf\xe9 !\r\nDate: d\r\nX-B: \xff\x80\r\nContent-Length: 0\r\n\r\n", /^HTTP\/1\.1 299 Caf\xe9 !\r\nDate: d\r\nX-B: \xff\x80\r\n/],
+      [
+        "chunked, with trailers",
+        "HTTP/1.1 200 OK\r\nDate: d\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\n\r\n",
+        /^HTTP\/1\.1 200 OK\r\nDate: d\r\ncontent-length: 2\r\n\r\nhi/,
+      ],
+      [
+        "204 with a length",
+        "HTTP/1.1 204 No Content\r\nDate: d\r\nContent-Length: 2\r\n\r\n",
+        /^HTTP\/1\.1 204 No Content\r\nDate: d\r\n\r\n$/,
+      ],
+      [
+        "304 with a length",
+        "HTTP/1.1 304 Not Modified\r\nDate: d\r\nContent-Length: 20\r\n\r\n",
+        /^HTTP\/1\.1 304 Not Modified\r\nDate: d\r\nContent-Length: 20\r\n\r\n$/,
+      ],
+      [
+        "a redirect, not followed",
+        "HTTP/1.1 302 Found\r\nDate: d\r\nLocation: http://127.0.0.1:15000/\r\nContent-Length: 0\r\n\r\n",
+        /^HTTP\/1\.1 302 Found\r\nDate: d\r\nLocation: http:\/\/127\.0\.0\.1:15000\/\r\nContent-Length: 0\r\n\r\n$/,
+      ],
+      [
+        "103 and then 200",
+        "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 0\r\n\r\n",
+        /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/x>\r\n\r\nHTTP\/1\.1 200 OK\r\n/,
+      ],
+      [
+        "an unasked 100 and then 200",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 0\r\n\r\n",
+        /^HTTP\/1\.1 200 OK\r\n/,
+      ],
+      [
+        "hop-by-hop fields removed",
+        "HTTP/1.1 200 OK\r\nDate: d\r\nConnection: x-a\r\nX-A: 1\r\nKeep-Alive: timeout=5\r\nContent-Length: 0\r\n\r\n",
+        /^HTTP\/1\.1 200 OK\r\nDate: d\r\nContent-Length: 0\r\n\r\n$/,
+      ],
+      [
+        "bytes above ASCII and an odd reason",
+        "HTTP/1.1 299 Caf\xe9 !\r\nDate: d\r\nX-B: \xff\x80\r\nContent-Length: 0\r\n\r\n",
+        /^HTTP\/1\.1 299 Caf\xe9 !\r\nDate: d\r\nX-B: \xff\x80\r\n/,
+      ],
     ];
     for (const [what, upstream, expected] of cases) {
       it(`forwards ${what}`, () =>
@@ -182,26 +236,38 @@ for (const network of networks) {
       }));
 
     it("forwards a body that ends with its connection, and ends its own by chunks", () =>
-      withHop({ serve: (end) => (end.onData = () => (end.send("HTTP/1.1 200 OK\r\n\r\nabc"), setTimeout(() => (end.send("def"), end.socket.end()), 10))) }, async (hop) => {
-        const client = await hop.connect();
-        client.send(get());
-        await client.untilText("0\r\n\r\n");
-        assert.match(client.received, /transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n$/);
-      }));
+      withHop(
+        {
+          serve: (end) =>
+            (end.onData = () => (
+              end.send("HTTP/1.1 200 OK\r\n\r\nabc"),
+              setTimeout(() => (end.send("def"), end.socket.end()), 10)
+            )),
+        },
+        async (hop) => {
+          const client = await hop.connect();
+          client.send(get());
+          await client.untilText("0\r\n\r\n");
+          assert.match(client.received, /transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n$/);
+        },
+      ));
 
     for (const [what, bytes] of [
       ["Content-Length", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabcde"],
       ["chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"],
     ] as const) {
       it(`A-17: shows a truncated ${what} reply as truncated`, () =>
-        withHop({ serve: (end) => (end.onData = () => (end.send(bytes), setTimeout(() => end.socket.end(), 10))) }, async (hop) => {
-          const client = await hop.connect();
-          client.send(get());
-          await client.untilOver();
-          assert.doesNotMatch(client.received, /\r\n0\r\n\r\n$/);
-          assert.ok(!client.received.endsWith("abcdeabcde"));
-          assert.equal(hop.pool.size(), 0);
-        }));
+        withHop(
+          { serve: (end) => (end.onData = () => (end.send(bytes), setTimeout(() => end.socket.end(), 10))) },
+          async (hop) => {
+            const client = await hop.connect();
+            client.send(get());
+            await client.untilOver();
+            assert.doesNotMatch(client.received, /\r\n0\r\n\r\n$/);
+            assert.ok(!client.received.endsWith("abcdeabcde"));
+            assert.equal(hop.pool.size(), 0);
+          },
+        ));
     }
 
     for (const [what, bytes] of [
@@ -277,7 +343,10 @@ for (const network of networks) {
     it("sends a request once more, to a fresh connection, if a reused one died before any answer", () => {
       let served = 0;
       return withHop(
-        { serve: (end) => (end.onData = () => (++served === 2 ? end.socket.destroy() : end.send(reply(`reply${served}`)))) },
+        {
+          serve: (end) =>
+            (end.onData = () => (++served === 2 ? end.socket.destroy() : end.send(reply(`reply${served}`)))),
+        },
         async (hop) => {
           const client = await hop.connect();
           client.send(get("/1"));
@@ -315,7 +384,13 @@ for (const network of networks) {
         await client.untilText('"code":"ERR_UPSTREAM_RESET"');
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
         await client.until(() => hop.errors.length === 2, "another failure");
-        assert.deepEqual(hop.errors.map(({ code, sent }) => [code, sent]), [["ERR_UPSTREAM_RESET", "head"], ["ERR_UPSTREAM_RESET", "body"]]);
+        assert.deepEqual(
+          hop.errors.map(({ code, sent }) => [code, sent]),
+          [
+            ["ERR_UPSTREAM_RESET", "head"],
+            ["ERR_UPSTREAM_RESET", "body"],
+          ],
+        );
       }));
 
     it("answers 503 where nobody listens", () =>
@@ -371,7 +446,8 @@ for (const network of networks) {
 
   describe(`a hop on ${network.name}: tunnels`, () => {
     const ask = get("/ws", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n");
-    const agree = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: y\r\n\r\n";
+    const agree =
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: y\r\n\r\n";
 
     it("carries bytes both ways after a 101, and each end as an end", () =>
       withHop({}, async (hop) => {
@@ -382,7 +458,10 @@ for (const network of networks) {
         assert.match(upstream.received, /connection: Upgrade\r\nupgrade: websocket\r\n/);
         upstream.send(`${agree}early`);
         await client.untilText("early");
-        assert.match(client.received, /^HTTP\/1\.1 101 Switching Protocols\r\nSec-WebSocket-Accept: y\r\n[^]*connection: Upgrade\r\nupgrade: websocket\r\n\r\nearly$/);
+        assert.match(
+          client.received,
+          /^HTTP\/1\.1 101 Switching Protocols\r\nSec-WebSocket-Accept: y\r\n[^]*connection: Upgrade\r\nupgrade: websocket\r\n\r\nearly$/,
+        );
         client.send("\x81\x00up");
         await upstream.untilText("\x81\x00up");
         upstream.send("down");
@@ -429,7 +508,9 @@ for (const network of networks) {
     it("L19: never switches to h2c", () =>
       withHop({ serve: answering(reply("plain")) }, async (hop) => {
         const client = await hop.connect();
-        client.send(get("/", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"));
+        client.send(
+          get("/", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"),
+        );
         await client.untilText("plain");
         assert.doesNotMatch(hop.upstreams[0]!.received, /h2c|HTTP2-Settings|upgrade/i);
       }));

@@ -22,7 +22,9 @@ interface Case {
 }
 
 function load(file: string): readonly Case[] {
-  const { cases } = JSON.parse(readFileSync(new URL(`../fixtures/${file}`, import.meta.url), "utf8")) as { cases: Case[] };
+  const { cases } = JSON.parse(readFileSync(new URL(`../fixtures/${file}`, import.meta.url), "utf8")) as {
+    cases: Case[];
+  };
   return cases.filter(({ meta }) => !meta.type.includes("lenient"));
 }
 
@@ -42,15 +44,19 @@ function read(kind: "request" | "response", input: string, step: number): Verdic
   try {
     for (let from = 0; from < bytes.length; from += step) {
       const piece = bytes.slice(from, from + step);
-      for (let at = 0; at < piece.length; ) {
+      for (let at = 0; at < piece.length;) {
         if (reader === null) {
           if (mustClose) return { messages, error: "data behind a last message" };
           at = parser.feed(piece, at);
           if (at < 0) break;
           const head = kind === "request" ? new RequestLines(parser.head!) : new ResponseLines(parser.head!, false);
           const isSwitch = head instanceof ResponseLines && head.status === 101;
-          if (isSwitch || (head instanceof RequestLines && head.upgrade !== null)) return { messages: messages + 1, error: "upgrade" };
-          const closes = head instanceof ResponseLines ? !head.isPersistent : head.connection.closes || (head.minorVersion === 0 && !head.connection.keepsAlive);
+          if (isSwitch || (head instanceof RequestLines && head.upgrade !== null))
+            return { messages: messages + 1, error: "upgrade" };
+          const closes =
+            head instanceof ResponseLines
+              ? !head.isPersistent
+              : head.connection.closes || (head.minorVersion === 0 && !head.connection.keepsAlive);
           if (closes) mustClose = true;
           if (head.bodyLength === 0) messages++;
           else reader = new BodyReader(head.bodyLength, wireDefaults.maxHeaderBytes);
@@ -78,7 +84,10 @@ function withHosts(input: string): string {
 
 /** Part of a case's name → why we refuse what llhttp takes. */
 const stricter: readonly (readonly [name: RegExp, reason: string])[] = [
-  [/SOURCE request with ICE|OPTIONS request with RTSP|ANNOUNCE request with RTSP|RTSP response|ICE response/, "HTTP only"],
+  [
+    /SOURCE request with ICE|OPTIONS request with RTSP|ANNOUNCE request with RTSP|RTSP response|ICE response/,
+    "HTTP only",
+  ],
   [/Fragment in URI/, "a fragment is never sent (Istio CVE-2021-39156)"],
   [/POST with `chunked` as last transfer-encoding/, "a fragment again, and codings besides chunked"],
   [/basic auth/, "no user in a target"],
@@ -86,7 +95,10 @@ const stricter: readonly (readonly [name: RegExp, reason: string])[] = [
   [/M-SEARCH request/, "an asterisk is for OPTIONS (RFC 9112 §3.2.4)"],
   [/No HTTP version/, "HTTP/0.9 is not spoken"],
   [/HTTP version 0\.9/, "HTTP/1.0 and HTTP/1.1 only"],
-  [/`chunked` before other transfer-encoding|chunked is not the last one|does not enable chunked enconding/, "a coding we never offered: 502, not a guess"],
+  [
+    /`chunked` before other transfer-encoding|chunked is not the last one|does not enable chunked enconding/,
+    "a coding we never offered: 502, not a guess",
+  ],
 ];
 const used = new Set<RegExp>();
 
@@ -105,7 +117,10 @@ describe("llhttp's response cases", () => {
 });
 
 it("the table of deviations holds no entry that is not needed", () => {
-  assert.deepEqual(stricter.filter(([name]) => !used.has(name)), []);
+  assert.deepEqual(
+    stricter.filter(([name]) => !used.has(name)),
+    [],
+  );
 });
 
 function check(kind: "request" | "response", one: Case, input: string): void {

@@ -40,8 +40,13 @@ async function overTls(transport: SocketTransport): Promise<SocketTransport> {
   return {
     ...transport,
     listen: (options, onSocket, events) =>
-      transport.listen({ ...options, tls: { identity: server.identity, trust: ca.trust, clientAuth: "required" } }, onSocket, events),
-    connect: (options) => transport.connect({ ...options, tls: { identity: client.identity, trust: ca.trust, verifyPeer: () => null } }),
+      transport.listen(
+        { ...options, tls: { identity: server.identity, trust: ca.trust, clientAuth: "required" } },
+        onSocket,
+        events,
+      ),
+    connect: (options) =>
+      transport.connect({ ...options, tls: { identity: client.identity, trust: ca.trust, verifyPeer: () => null } }),
   };
 }
 
@@ -100,7 +105,10 @@ export class RawEnd {
   until(isMet: (end: RawEnd) => boolean, what: string): Promise<void> {
     if (isMet(this)) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`waited in vain for ${what}; received ${JSON.stringify(this.received.slice(-400))}`)), 5_000);
+      const timer = setTimeout(
+        () => reject(new Error(`waited in vain for ${what}; received ${JSON.stringify(this.received.slice(-400))}`)),
+        5_000,
+      );
       this.#waiting.push({
         isMet: () => isMet(this),
         resolve: () => {
@@ -171,7 +179,9 @@ export async function startHop(transport: SocketTransport, options: HopOptions =
   const errors: MeshError[] = [];
   const connections = new Set<ServerConnection>();
   const refuse = (error: MeshError): Response => problemResponse(error, { audience: "app", by: "test" });
-  const endpoint = { record: { address: "upstream", host: "127.0.0.1", port: upstream.port, identity: null } } as unknown as EndpointState;
+  const endpoint = {
+    record: { address: "upstream", host: "127.0.0.1", port: upstream.port, identity: null },
+  } as unknown as EndpointState;
   const listener = await transport.listen({ host: "127.0.0.1", port: 0 }, (socket) => {
     connections.add(
       serveConnection(socket, {

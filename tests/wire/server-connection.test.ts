@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { MeshError } from "../../src/errors.ts";
+import type { MeshError } from "../../src/errors.ts";
 import type { BodySink } from "../../src/wire/message.ts";
 import { bytesOf, textOf } from "./scripted-socket.ts";
 import { serve, settle, type Served } from "./serving.ts";
@@ -49,7 +49,12 @@ describe("serveConnection() framing", () => {
 
   it("hands over a chunked body that came whole as one piece, trailers apart", () => {
     const { socket, served } = serve();
-    socket.receive(post("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n2;x=\"y\\\"\"\r\nde\r\n0\r\nX-Sum: 7\r\nHost: evil\r\nx-mesh-hops: 1\r\n\r\n"));
+    socket.receive(
+      post(
+        "Transfer-Encoding: chunked\r\n",
+        '3\r\nabc\r\n2;x="y\\""\r\nde\r\n0\r\nX-Sum: 7\r\nHost: evil\r\nx-mesh-hops: 1\r\n\r\n',
+      ),
+    );
     const taker = take(served[0]!);
     assert.deepEqual([taker.text, taker.hasEnded, taker.trailers], ["abcde", true, ["X-Sum", "7"]]);
     assert.equal(served[0]!.request.head.get("x-sum"), null);
@@ -63,11 +68,34 @@ describe("serveConnection() framing", () => {
       const early = served.length === 1 ? take(served[0]!) : null;
       socket.receive(text.slice(at));
       const taker = early ?? take(served[0]!);
-      assert.deepEqual([taker.text, taker.hasEnded, taker.trailers], ["abc0123456789", true, ["T", "1"]], `cut at ${at}`);
+      assert.deepEqual(
+        [taker.text, taker.hasEnded, taker.trailers],
+        ["abc0123456789", true, ["T", "1"]],
+        `cut at ${at}`,
+      );
     }
   });
 
-  const broken = ["0x1\r\na", "+1\r\na", "-1\r\na", "1_0\r\na", "\r\na", " 1\r\na", "1 \r\na", "10000000000000001\r\na", "100000000000000000\r\n", "1\na", "1\r\naXX", "1\r\na\n", "0\r\nXX\r\n", "1;\r\na", `1;${"x".repeat(300)}\r\na`, "0\r\nX : 1\r\n\r\n", "0\r\n: 1\r\n\r\n", "0\r\nX: 1\n\r\n"];
+  const broken = [
+    "0x1\r\na",
+    "+1\r\na",
+    "-1\r\na",
+    "1_0\r\na",
+    "\r\na",
+    " 1\r\na",
+    "1 \r\na",
+    "10000000000000001\r\na",
+    "100000000000000000\r\n",
+    "1\na",
+    "1\r\naXX",
+    "1\r\na\n",
+    "0\r\nXX\r\n",
+    "1;\r\na",
+    `1;${"x".repeat(300)}\r\na`,
+    "0\r\nX : 1\r\n\r\n",
+    "0\r\n: 1\r\n\r\n",
+    "0\r\nX: 1\n\r\n",
+  ];
   for (const body of broken) {
     it(`refuses the chunk ${JSON.stringify(body.slice(0, 20))}`, async () => {
       const { socket, served, refused } = serve();
@@ -90,7 +118,9 @@ describe("serveConnection() framing", () => {
 
   it("refuses malformed heads with a reply and closes behind it", async () => {
     const { socket, served, refused } = serve();
-    socket.receive(`GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${get("/smuggled")}`);
+    socket.receive(
+      `GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${get("/smuggled")}`,
+    );
     await settle();
     assert.deepEqual([served.length, refused[0]?.code, socket.hasEnded], [0, "ERR_REQUEST_MALFORMED", true]);
     assert.match(socket.written, /^HTTP\/1\.1 400 [^]*connection: close\r\n/);
@@ -117,9 +147,15 @@ describe("serveConnection() replies", () => {
       served[n]!.respond(ok(`body${n + 1}`));
       await settle();
     }
-    assert.deepEqual(served.map(({ request }) => request.head.target), ["/1", "/2", "/3"]);
+    assert.deepEqual(
+      served.map(({ request }) => request.head.target),
+      ["/1", "/2", "/3"],
+    );
     assert.deepEqual(socket.written.match(/body\d/g), ["body1", "body2", "body3"]);
-    assert.deepEqual(served.map(({ reception }) => reception.finished), [1, 1, 1]);
+    assert.deepEqual(
+      served.map(({ reception }) => reception.finished),
+      [1, 1, 1],
+    );
     assert.equal(socket.hasEnded, false);
   });
 
@@ -184,7 +220,10 @@ describe("serveConnection() replies", () => {
     await settle();
     served[1]!.respond(new Response(null));
     await settle();
-    assert.deepEqual(socket.written.match(/^date: .*$/gm)?.map((line) => line.trim()), ["date: mine", "date: Thu, 01 Jan 2026 00:00:00 GMT"]);
+    assert.deepEqual(
+      socket.written.match(/^date: .*$/gm)?.map((line) => line.trim()),
+      ["date: mine", "date: Thu, 01 Jan 2026 00:00:00 GMT"],
+    );
   });
 
   it("applies responseEdits at the last moment and refuses to write a line end in them", async () => {
@@ -257,7 +296,10 @@ describe("serveConnection() and its client", () => {
     serving.socket.receive(get("/"));
     serving.socket.destroy();
     const { reception } = serving.served[0]!;
-    assert.deepEqual([reception.aborted?.code, reception.finished, serving.isClosed], ["ERR_DOWNSTREAM_CLOSED", 1, true]);
+    assert.deepEqual(
+      [reception.aborted?.code, reception.finished, serving.isClosed],
+      ["ERR_DOWNSTREAM_CLOSED", 1, true],
+    );
     // A reply that comes too late is let go.
     serving.served[0]!.respond(ok());
     assert.equal(serving.socket.written, "");

@@ -28,7 +28,7 @@ function digest(end: RawEnd, isChunked: boolean): { bytes: () => number; hex: ()
     bytes += piece.length;
   };
   const takeChunked = (piece: Uint8Array): void => {
-    for (let at = 0; at < piece.length; ) {
+    for (let at = 0; at < piece.length;) {
       if (left > 0) {
         const to = Math.min(piece.length, at + left);
         take(piece.subarray(at, to));
@@ -53,7 +53,7 @@ function digest(end: RawEnd, isChunked: boolean): { bytes: () => number; hex: ()
 }
 
 async function until(isMet: () => boolean): Promise<void> {
-  for (const start = Date.now(); !isMet(); ) {
+  for (const start = Date.now(); !isMet();) {
     if (Date.now() - start > 20_000) throw new Error("waited in vain");
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
