@@ -47,8 +47,9 @@ export async function fetchThrough(deps: MeshFetchDeps, request: PlatformRequest
 
 /** Whatever is wrong with the config, its consequence here is one: no service is known yet. */
 function notReady(cause: MeshError): MeshError {
-  const { advice, retryAfterMs = 1_000 } = cause;
-  return new MeshError("ERR_NOT_READY", "There is no config yet", { cause, retryAfterMs, ...(advice !== undefined && { advice }) });
+  const { retryAfterMs = 1_000 } = cause;
+  const advice = cause.advice ?? "Correct what the detail names; the next request looks again";
+  return new MeshError("ERR_NOT_READY", "There is no config to go by", { cause, advice, retryAfterMs });
 }
 
 /**

@@ -34,6 +34,7 @@ export class InlineSource implements MeshSource {
   readonly #documents: readonly unknown[];
   readonly #mesh: string;
   readonly #onChange: OnChange;
+  #failure: MeshError | null = null;
 
   constructor({ documents }: InlineConfig, mesh: string, onChange: OnChange) {
     this.#documents = documents;
@@ -43,11 +44,17 @@ export class InlineSource implements MeshSource {
 
   async current(): Promise<Snapshot> {
     if (this.snapshot !== null) return this.snapshot;
-    const body = JSON.stringify({ documents: this.#documents });
-    const snapshot = compileSnapshot(await decodeEnvelope({ epoch: "inline", version: 1, body }, this.#mesh));
-    // Requests that came meanwhile made the same; one of them stays.
-    if (this.snapshot === null) this.#onChange((this.snapshot = snapshot), []);
-    return this.snapshot;
+    // What is wrong with them once is wrong with them for good.
+    if (this.#failure !== null) throw this.#failure;
+    try {
+      const body = JSON.stringify({ documents: this.#documents });
+      const snapshot = compileSnapshot(await decodeEnvelope({ epoch: "inline", version: 1, body }, this.#mesh));
+      // Requests that came meanwhile made the same; one of them stays.
+      if (this.snapshot === null) this.#onChange((this.snapshot = snapshot), []);
+      return this.snapshot;
+    } catch (reason) {
+      throw (this.#failure = MeshError.from(reason));
+    }
   }
 
   close(): Promise<void> {
