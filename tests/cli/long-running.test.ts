@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { delay, eventually, freePort } from "../support/ports.ts";
-import { type MeshProcess, runFetchmesh, startFetchmesh } from "../support/processes.ts";
+import { type MeshProcess, type ProcessOptions, runFetchmesh, startFetchmesh } from "../support/processes.ts";
 
 const free = [
   "--outbound",
@@ -26,15 +26,21 @@ const printEnvironment = ["sh", "-c", "env"];
 describe("long-running verbs", () => {
   const directory = mkdtempSync(join(tmpdir(), "fetchmesh-long-"));
   const dir = join(directory, "context");
-  let dev: MeshProcess;
+  const started: MeshProcess[] = [];
+  /** Whatever a test does not get to stop is stopped in the end. */
+  const start = (args: readonly string[], options: ProcessOptions = {}): MeshProcess => {
+    const process = startFetchmesh(args, options);
+    started.push(process);
+    return process;
+  };
   let control = "";
 
   before(async () => {
-    dev = startFetchmesh(["dev", "--dir", dir, "--listen", "127.0.0.1:0"]);
+    const dev = start(["dev", "--dir", dir, "--listen", "127.0.0.1:0"]);
     control = String((await dev.ready())["control"]);
   });
   after(async () => {
-    assert.equal(await dev.stop(), 0);
+    await Promise.all(started.map((process) => process.stop()));
     rmSync(directory, { recursive: true });
   });
 
@@ -78,7 +84,7 @@ describe("long-running verbs", () => {
     const health = `127.0.0.1:${await freePort()}`;
     const flags = free.map((word, index) => (free[index - 1] === "--health" ? health : word));
     const store = `redis://127.0.0.1:${port}`;
-    const sidecar = startFetchmesh([
+    const sidecar = start([
       "sidecar",
       "--dir",
       dir,
@@ -90,15 +96,7 @@ describe("long-running verbs", () => {
       "127.0.0.1:9",
       ...flags,
     ]);
-    const plane = startFetchmesh([
-      "control",
-      "--dir",
-      join(directory, "waiting"),
-      "--store",
-      store,
-      "--listen",
-      "127.0.0.1:0",
-    ]);
+    const plane = start(["control", "--dir", join(directory, "waiting"), "--store", store, "--listen", "127.0.0.1:0"]);
     await sidecar.line("not ready: the store cannot be reached");
     await plane.line("not ready: the store cannot be reached");
     assert.deepEqual(sidecar.stdout, []);
@@ -137,7 +135,7 @@ describe("long-running verbs", () => {
     const config = join(directory, "sidecar.yaml");
     writeFileSync(config, "service: from-file\nnamespace: shop\nzone: z1\napp: 127.0.0.1:9\noutbound: 127.0.0.1:0\n");
     const env = { FETCHMESH_CONFIG: config, FETCHMESH_SERVICE: "from-env", FETCHMESH_NAMESPACE: "store" };
-    const sidecar = startFetchmesh(["sidecar", "--dir", dir, "--service", "from-flag", ...free.slice(2)], { env });
+    const sidecar = start(["sidecar", "--dir", dir, "--service", "from-flag", ...free.slice(2)], { env });
     const ready = await sidecar.ready();
     assert.equal(ready["spiffeId"], "spiffe://mesh.local/ns/store/sa/from-flag");
     assert.equal(await sidecar.stop(), 0);
@@ -160,7 +158,7 @@ describe("long-running verbs", () => {
 
   it("answer 503 with the address while the application is not up, and serve it once it is", async () => {
     const app = `127.0.0.1:${await freePort()}`;
-    const sidecar = startFetchmesh(["sidecar", "--dir", dir, "--service", "late", "--app", app, ...free]);
+    const sidecar = start(["sidecar", "--dir", dir, "--service", "late", "--app", app, ...free]);
     const outbound = String((await sidecar.ready())["outbound"]);
     const early = await eventually("the registration", async () => {
       const reply = await get(outbound, "/", "late");
@@ -182,7 +180,7 @@ describe("long-running verbs", () => {
     const server = createHttpServer(() => {});
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const app = `127.0.0.1:${(server.address() as { port: number }).port}`;
-    const sidecar = startFetchmesh(["sidecar", "--dir", dir, "--service", "stuck", "--app", app, ...free]);
+    const sidecar = start(["sidecar", "--dir", dir, "--service", "stuck", "--app", app, ...free]);
     const outbound = String((await sidecar.ready())["outbound"]);
     const hanging = get(outbound, "/", "stuck").catch(() => null);
     await eventually(
@@ -202,7 +200,7 @@ describe("long-running verbs", () => {
   });
 
   it("leave the registry at once when they drain", async () => {
-    const sidecar = startFetchmesh(["sidecar", "--dir", dir, "--service", "leaver", "--app", "127.0.0.1:9", ...free]);
+    const sidecar = start(["sidecar", "--dir", dir, "--service", "leaver", "--app", "127.0.0.1:9", ...free]);
     await sidecar.ready();
     assert.equal(await sidecar.stop(), 0);
     const { stdout } = await runFetchmesh(["status", "--dir", dir, "-o", "json"]);
@@ -213,16 +211,21 @@ describe("long-running verbs", () => {
 describe("run", () => {
   const directory = mkdtempSync(join(tmpdir(), "fetchmesh-run-"));
   const dir = join(directory, "context");
-  let dev: MeshProcess;
+  const started: MeshProcess[] = [];
+  const start = (args: readonly string[]): MeshProcess => {
+    const process = startFetchmesh(args);
+    started.push(process);
+    return process;
+  };
   const run = (args: readonly string[], command: readonly string[]) =>
     runFetchmesh(["run", "--dir", dir, ...args, "--", ...command]);
 
   before(async () => {
-    dev = startFetchmesh(["dev", "--dir", dir, "--listen", "127.0.0.1:0"]);
+    const dev = start(["dev", "--dir", dir, "--listen", "127.0.0.1:0"]);
     await dev.ready();
   });
   after(async () => {
-    await dev.stop();
+    await Promise.all(started.map((process) => process.stop()));
     rmSync(directory, { recursive: true });
   });
 
@@ -258,7 +261,7 @@ describe("run", () => {
   it("hands a signal on to the command and drains after it", async () => {
     const trace = join(directory, "trace");
     const script = `trap 'echo stopped > ${trace}; exit 3' TERM; while :; do sleep 0.05; done`;
-    const running = startFetchmesh(["run", "--dir", dir, "--service", "web", "--", "sh", "-c", script]);
+    const running = start(["run", "--dir", dir, "--service", "web", "--", "sh", "-c", script]);
     await running.ready();
     await delay(300);
     running.signal("SIGTERM");
@@ -272,18 +275,7 @@ describe("run", () => {
     );
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const port = String((server.address() as { port: number }).port);
-    const inventory = startFetchmesh([
-      "run",
-      "--dir",
-      dir,
-      "--service",
-      "inventory",
-      "--port",
-      port,
-      "--",
-      "sleep",
-      "60",
-    ]);
+    const inventory = start(["run", "--dir", dir, "--service", "inventory", "--port", port, "--", "sleep", "60"]);
     await inventory.ready();
     const { stdout } = await run(["--service", "web"], ["curl", "-sS", "http://inventory/"]);
     assert.match(stdout, /stock for .*URI=spiffe:\/\/mesh\.local\/ns\/default\/sa\/web/);

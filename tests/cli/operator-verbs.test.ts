@@ -35,6 +35,13 @@ spec:
 describe("the operator's verbs", () => {
   const directory = mkdtempSync(join(tmpdir(), "fetchmesh-cli-"));
   const dir = join(directory, "context");
+  /** Whatever a test did not get to stop. */
+  const started: MeshProcess[] = [];
+  const start = (args: readonly string[]): MeshProcess => {
+    const process = startFetchmesh(args);
+    started.push(process);
+    return process;
+  };
   let dev: MeshProcess;
   let sidecar: MeshProcess;
   let devReady: ReadyLine;
@@ -57,10 +64,10 @@ describe("the operator's verbs", () => {
       response.end(`hello ${incoming.url} ${String(incoming.headers["x-forwarded-client-cert"])}`),
     );
     await new Promise<void>((resolve) => app.listen(0, "127.0.0.1", resolve));
-    dev = startFetchmesh(["dev", "--dir", dir, "--listen", "127.0.0.1:0"]);
+    dev = start(["dev", "--dir", dir, "--listen", "127.0.0.1:0"]);
     devReady = await dev.ready();
     const address = `127.0.0.1:${(app.address() as { port: number }).port}`;
-    sidecar = startFetchmesh([
+    sidecar = start([
       "sidecar",
       "--dir",
       dir,
@@ -76,8 +83,7 @@ describe("the operator's verbs", () => {
   });
 
   after(async () => {
-    await sidecar.stop();
-    await dev.stop();
+    await Promise.all(started.map((process) => process.stop()));
     app.closeAllConnections();
     app.close();
     rmSync(directory, { recursive: true });
@@ -283,7 +289,7 @@ describe("the operator's verbs", () => {
     assert.equal(code, 0);
     assert.match(stdout.trim(), /^[\w-]+\.[\w-]+\.[\w-]+$/);
     const join = (service: string, token: string) =>
-      startFetchmesh([
+      start([
         "sidecar",
         "--control",
         String(devReady["control"]),

@@ -110,31 +110,25 @@ describe("a store that cannot be reached", () => {
 describe("a mesh on Redis", () => {
   const directory = mkdtempSync(join(tmpdir(), "fetchmesh-redis-mesh-"));
   const dir = join(directory, "context");
-  let redis: RedisServer;
-  let control: MeshProcess;
-  let sidecar: MeshProcess;
+  let redis: RedisServer | undefined;
+  const started: MeshProcess[] = [];
+  const start = (args: readonly string[]): MeshProcess => {
+    const process = startFetchmesh(args);
+    started.push(process);
+    return process;
+  };
   const status = async () => JSON.parse((await runFetchmesh(["status", "--dir", dir, "-o", "json"])).stdout);
   const apply = (text: string) =>
     runFetchmesh(["apply", "--dir", dir, "-f", "-", "--wait", "10s", "-o", "json"], { stdin: text });
 
   before(async () => {
     redis = await startRedis();
-    control = startFetchmesh([
-      "control",
-      "--store",
-      redis.url,
-      "--mesh",
-      "blue",
-      "--dir",
-      dir,
-      "--listen",
-      "127.0.0.1:0",
-    ]);
+    const control = start(["control", "--store", redis.url, "--mesh", "blue", "--dir", dir, "--listen", "127.0.0.1:0"]);
     const url = String((await control.ready())["control"]);
     const token = await runFetchmesh(["token", "create", "--service", "orders", "--dir", dir]);
     // Nothing but what the contract names: which mesh of the store it is, the token says.
     const joining = ["--control", url, "--token", token.stdout.trim(), "--dir", join(directory, "none")];
-    sidecar = startFetchmesh([
+    const sidecar = start([
       "sidecar",
       "--store",
       redis.url,
@@ -148,9 +142,8 @@ describe("a mesh on Redis", () => {
     await sidecar.ready();
   });
   after(async () => {
-    await sidecar.stop();
-    await control.stop();
-    await redis.stop();
+    await Promise.all(started.map((process) => process.stop()));
+    await redis?.stop();
     rmSync(directory, { recursive: true });
   });
 
@@ -164,9 +157,9 @@ describe("a mesh on Redis", () => {
 
   it("keeps its last good config when somebody writes garbage, says so, and takes the next good one", async () => {
     assert.equal((await apply(service("billing"))).code, 0);
-    await redis.command("SET fm:{blue}:snapshot:2 garbage");
-    await redis.command("SET fm:{blue}:current 2");
-    await redis.command('PUBLISH fm:{blue}:events {"t":"config","version":2}');
+    await redis!.command("SET fm:{blue}:snapshot:2 garbage");
+    await redis!.command("SET fm:{blue}:current 2");
+    await redis!.command('PUBLISH fm:{blue}:events {"t":"config","version":2}');
     const nacked = await eventually(
       "the refusal",
       async () => {
