@@ -77,59 +77,49 @@ function rebuild(request: Request, target: URL): Request {
   return new Request(target, init);
 }
 
-/** Codes of Node (undici), Bun and Deno for "there was never a connection". workerd names none. */
-const neverConnected = new Set([
-  "ECONNREFUSED",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EADDRNOTAVAIL",
-  "UND_ERR_CONNECT_TIMEOUT",
-  "ConnectionRefused",
-  "FailedToOpenSocket",
-  "DNSResolveFailed",
-]);
+/** What Node (undici), Bun and Deno call "there was never a connection". workerd names nothing, so there all stays uncertain. */
+const neverConnected: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ConnectionRefused: "connection refused",
+  EHOSTUNREACH: "no route to host",
+  ENETUNREACH: "network unreachable",
+  EADDRNOTAVAIL: "address not available on this machine",
+  ENOTFOUND: "host name not found",
+  EAI_AGAIN: "host name lookup failed, try again",
+  DNSResolveFailed: "host name not found",
+  FailedToOpenSocket: "no connection",
+  UND_ERR_CONNECT_TIMEOUT: "connection timed out",
+};
 
 function failure(address: string, error: unknown, signal: AbortSignal): unknown {
   // The caller's own reason, unchanged: whoever aborted knows why.
   if (signal.aborted) return signal.reason;
-  const code = codeOf(error, 0);
-  if (neverConnected.has(code) || isRefusalText(error)) {
-    return new MeshError("ERR_CONNECT_FAILED", `${address}: ${code === "" ? "connection refused" : describe(code)}`, {
-      sent: "nothing",
-      cause: error,
-    });
+  const reason = connectFailure(error, 0);
+  if (reason !== null) {
+    return new MeshError("ERR_CONNECT_FAILED", `${address}: ${reason}`, { sent: "nothing", cause: error });
   }
   const message = error instanceof Error ? error.message : String(error);
   return new MeshError("ERR_UPSTREAM_RESET", `${address}: ${message}`, { sent: "head", cause: error });
 }
 
-/** undici hides the code one or two causes down. */
-function codeOf(error: unknown, depth: number): string {
-  if (typeof error !== "object" || error === null || depth > 3) return "";
-  const { code, cause, errors } = error as { code?: unknown; cause?: unknown; errors?: unknown };
-  if (typeof code === "string" && code !== "") return code;
-  return codeOf(cause ?? (Array.isArray(errors) ? errors[0] : undefined), depth + 1);
-}
-
-/** Deno has no code, only the text of hyper's connector, which says so when it was the connecting that failed. */
-function isRefusalText(error: unknown): boolean {
-  return error instanceof TypeError && /client error \(Connect\)/.test(error.message);
-}
-
-function describe(code: string): string {
-  switch (code) {
-    case "ECONNREFUSED":
-    case "ConnectionRefused":
-      return "connection refused";
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-    case "DNSResolveFailed":
-      return "host name not found";
-    case "UND_ERR_CONNECT_TIMEOUT":
-      return "connection timed out";
-    default:
-      return `connection failed (${code})`;
+/** The reason lies one or two causes down: undici and Deno wrap what the socket said. */
+function connectFailure(error: unknown, depth: number): string | null {
+  if (typeof error !== "object" || error === null || depth > 3) return null;
+  const { code, cause, errors, message } = error as {
+    code?: unknown;
+    cause?: unknown;
+    errors?: unknown;
+    message?: unknown;
+  };
+  const known = typeof code === "string" ? neverConnected[code] : undefined;
+  if (known !== undefined) return known;
+  // Deno has no codes, but hyper's connector says so when it was the connecting that failed.
+  if (typeof message === "string" && message.includes("client error (Connect)")) {
+    return message.includes("refused")
+      ? "connection refused"
+      : message.includes("dns error")
+        ? "host name not found"
+        : "no connection";
   }
+  return connectFailure(cause ?? (Array.isArray(errors) ? errors[0] : undefined), depth + 1);
 }
