@@ -28,6 +28,7 @@ const inProcess: ConnectionFacts = Object.freeze({
 export async function fetchThrough(deps: MeshFetchDeps, request: PlatformRequest, waitUntil?: WaitUntil): Promise<Response> {
   const { source, handler, clock, by } = deps;
   const { signal } = request;
+  finishAbandoned();
   signal.throwIfAborted();
   const startedAtMs = clock.nowMs();
   let snapshot;
@@ -60,19 +61,22 @@ const readAheadBytes = 65_536;
 
 /**
  * A worker's request can end without a word to anybody who waits: its promises just never settle. What it held, load and limits
- * of an endpoint, is given back when the call is garbage.
+ * of an endpoint, is given back when its call is garbage, by the next request: outside of one, a worker may do next to nothing.
  */
-const abandoned =
-  typeof FinalizationRegistry === "undefined"
-    ? null
-    : new FinalizationRegistry<Exchange>((exchange) => {
-        // What there is to interrupt died with the request.
-        exchange.interrupt = null;
-        exchange.abort(new MeshError("ERR_DOWNSTREAM_CLOSED", "The caller went away"));
-        exchange.finish();
-      });
+const abandoned: Exchange[] = [];
+const garbage: FinalizationRegistry<Exchange> | null =
+  typeof FinalizationRegistry === "undefined" ? null : new FinalizationRegistry((exchange) => void abandoned.push(exchange));
 
-/** The caller's end of an exchange. Only the caller's promises and streams may refer to it: see `abandoned`. */
+function finishAbandoned(): void {
+  for (let exchange = abandoned.pop(); exchange !== undefined; exchange = abandoned.pop()) {
+    // What there was to interrupt died with the request.
+    exchange.interrupt = null;
+    exchange.abort(new MeshError("ERR_DOWNSTREAM_CLOSED", "The caller went away"));
+    exchange.finish();
+  }
+}
+
+/** The caller's end of an exchange. Only the caller's promises and streams may refer to it: see `garbage`. */
 class Call implements UnderlyingDefaultSource<Uint8Array> {
   readonly #exchange: Exchange;
   readonly #request: PlatformRequest;
@@ -84,13 +88,13 @@ class Call implements UnderlyingDefaultSource<Uint8Array> {
     this.#request = request;
     this.#aborted = abortedBy(request.signal, exchange);
     request.signal.addEventListener("abort", this.#aborted, { once: true });
-    abandoned?.register(this, exchange, this);
+    garbage?.register(this, exchange, this);
   }
 
   /** Nothing of the exchange is left to do. */
   end(): void {
     this.#request.signal.removeEventListener("abort", this.#aborted);
-    abandoned?.unregister(this);
+    garbage?.unregister(this);
     this.#request.source?.cancel(this.#exchange.aborted);
     this.#exchange.finish();
   }

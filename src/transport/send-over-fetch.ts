@@ -4,6 +4,7 @@ import { MeshError } from "../errors.ts";
 import type { Dispatched, Handler } from "../exchange.ts";
 import type { PlatformRequest } from "../listener/platform-request.ts";
 import type { FetchTransport } from "../runtime/contract.ts";
+import { withLength } from "../runtime/edge.ts";
 import { removeHopByHop } from "./hop-by-hop.ts";
 import { hopsHeader, hopsProblem } from "./hops.ts";
 
@@ -75,5 +76,5 @@ function upstreamRequest(x: Dispatched, signal: AbortSignal): Request {
 function bodyOf(request: Request): ReadableStream<Uint8Array<ArrayBuffer>> | Uint8Array<ArrayBuffer> | null {
   const { source } = request as Partial<PlatformRequest>;
   if (source === undefined) return request.body;
-  return (source.whole as Uint8Array<ArrayBuffer> | null) ?? source.stream();
+  return (source.whole as Uint8Array<ArrayBuffer> | null) ?? withLength(source.stream(), source.length);
 }

@@ -47,7 +47,7 @@ export async function startUpstream(name: string): Promise<Upstream> {
     if (url.startsWith("/hang")) return;
     if (url.startsWith("/redirect")) return void response.writeHead(302, { location: "/elsewhere" }).end();
     if (url.startsWith("/upper")) return upper(request, response);
-    if (url.startsWith("/endless")) return void response.writeHead(200).write("x".repeat(200_000));
+    if (url.startsWith("/endless")) return endless(response);
     let body = "";
     try {
       for await (const chunk of request.setEncoding("latin1")) body += chunk;
@@ -57,6 +57,13 @@ export async function startUpstream(name: string): Promise<Upstream> {
     const echo = JSON.stringify({ name, method, url, headers: request.headers, body: body.length > 1_000 ? String(body.length) : body });
     response.writeHead(upstream.status || 200, { "content-type": "application/json", "content-length": Buffer.byteLength(echo) }).end(echo);
   }
+}
+
+/** More than anybody reads ahead, and then some more, for as long as somebody is there. */
+function endless(response: ServerResponse): void {
+  response.writeHead(200).write("x".repeat(200_000));
+  const timer = setInterval(() => response.write("x".repeat(10_000)), 20);
+  response.once("close", () => clearInterval(timer));
 }
 
 /** Answers while it listens: the head at once, then each piece as it comes. */
