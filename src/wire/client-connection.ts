@@ -4,13 +4,11 @@
  */
 import { MeshError, type MeshErrorCode, type Sent } from "../errors.ts";
 import type { ByteSocket, SocketHandler } from "../runtime/contract.ts";
-import { BodyReader } from "./body-reader.ts";
 import { BodyWriter, writeWhole, type WriterOwner } from "./body-writer.ts";
-import { UNTIL_CLOSE } from "./framing.ts";
-import { HeadParser } from "./head-parser.ts";
-import { emptyBody, IncomingBody, WholeBody, type BodyOwner } from "./incoming-body.ts";
+import { emptyBody, type IncomingBody } from "./incoming-body.ts";
 import type { BodySource, WireLimits } from "./message.ts";
-import { ResponseLines } from "./response-head.ts";
+import type { ResponseLines } from "./response-head.ts";
+import { ResponseReader, type ResponseReaderOwner } from "./response-reader.ts";
 import { ResponseMessage } from "./response.ts";
 import { IN_CHUNKS, noEdits, WITH_LENGTH } from "./serialize.ts";
 import type { Expiring, Sweeper } from "./sweeper.ts";
@@ -49,7 +47,7 @@ export interface ClientOwner {
 const MAX_INTERIM = 32;
 const CLOSE_TIMEOUT_MS = 1_000;
 
-export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, Expiring {
+export class ClientConnection implements SocketHandler, ResponseReaderOwner, WriterOwner, Expiring {
   deadlineMs = Infinity;
   /** How long the server keeps it when idle, as far as it told; Infinity if it did not. */
   keepAliveMs = Infinity;
@@ -59,12 +57,10 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
   readonly #limits: WireLimits;
   readonly #sweeper: Sweeper;
   readonly #owner: ClientOwner;
-  readonly #parser: HeadParser;
+  readonly #reader: ResponseReader;
   #request: ClientRequest | null = null;
   #listener: ClientListener | null = null;
   #upload: BodySource | null = null;
-  #reader: BodyReader | null = null;
-  #body: IncomingBody | null = null;
   #tunnel: SocketTunnel | null = null;
   #sent: Sent = "nothing";
   #hasResponded = false;
@@ -78,7 +74,7 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
     this.#limits = limits;
     this.#sweeper = sweeper;
     this.#owner = owner;
-    this.#parser = new HeadParser("response", limits);
+    this.#reader = new ResponseReader(limits, this);
     sweeper.add(this);
     socket.attach(this);
   }
@@ -93,7 +89,7 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
 
   /** True once a byte of the response arrived: the server took the request. */
   get hasAnswered(): boolean {
-    return this.#hasResponded || this.#interims > 0 || this.#parser.isMidHead;
+    return this.#hasResponded || this.#interims > 0 || this.#reader.isMidHead;
   }
 
   send(request: ClientRequest, listener: ClientListener): void {
@@ -156,7 +152,7 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
         return;
       }
       try {
-        at = this.#reader === null ? this.#readHead(chunk, at) : this.#readBody(chunk, at);
+        at = this.#reader.read(chunk, at, this.#request.isHead);
       } catch (error) {
         const { message } = MeshError.from(error);
         this.#fail(this.#error("ERR_UPSTREAM_PROTOCOL", message, error));
@@ -174,7 +170,8 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
   end(): void {
     if (this.#tunnel !== null) this.#tunnel.ended();
     else if (this.#request === null) this.#close();
-    else this.#cut();
+    // Only an orderly end completes a body that ends with its connection; a close without one is a cut.
+    else if (!this.#reader.finish()) this.#cut();
   }
 
   close(error?: Error): void {
@@ -192,13 +189,6 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
 
   /** The server will say nothing more, in the middle of an exchange. */
   #cut(cause?: Error): void {
-    const body = this.#body;
-    const reader = this.#reader;
-    if (reader !== null && body !== null && cause === undefined && reader.close() === null) {
-      this.#isPersistent = false;
-      this.#complete(null);
-      return;
-    }
     const where = this.#hasResponded ? "inside its response" : "before it responded";
     this.#fail(this.#error("ERR_UPSTREAM_RESET", `The upstream closed the connection ${where}`, cause));
   }
@@ -209,87 +199,47 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
 
   // The response.
 
-  #readHead(chunk: Uint8Array, at: number): number {
-    const next = this.#parser.feed(chunk, at);
-    if (next < 0) return chunk.length;
-    const request = this.#request!;
-    const head = new ResponseLines(this.#parser.head!, request.isHead);
-    const { status } = head;
-    if (status < 200) {
-      if (status === 101) return this.#switch(head, chunk, next);
-      if (++this.#interims > MAX_INTERIM) throw new Error("Too many interim responses");
-      // 100 answers an expectation that never got here (we answer it ourselves); the others are the client's.
-      if (status !== 100) this.#listener!.interim(status, head.reason, head.forwarded(noEdits, -1));
-      return next;
-    }
-    this.#hasResponded = true;
-    if (!head.isPersistent) this.#isPersistent = false;
-    this.keepAliveMs = head.keepAliveMs ?? this.keepAliveMs;
-    const length = head.bodyLength;
-    if (length === 0) {
-      this.#answer(head, emptyBody, true);
-      return next;
-    }
-    if (length > 0 && chunk.length - next >= length) {
-      this.#answer(head, new WholeBody(chunk.slice(next, next + length), null), true);
-      return next + length;
-    }
-    const reader = new BodyReader(length, this.#limits.maxHeaderBytes);
-    let after = next;
-    if (next < chunk.length) after = reader.feed(chunk, next);
-    if (reader.isComplete) {
-      this.#answer(head, new WholeBody(reader.data.slice(), reader.trailers), true);
-      return after;
-    }
-    if (length === UNTIL_CLOSE) this.#isPersistent = false;
-    this.#reader = reader;
-    const body = new IncomingBody(this, length > 0 ? length : null, this.#limits.highWaterBytes);
-    this.#body = body;
-    if (next < chunk.length) body.push(reader.data);
-    this.#moved();
-    this.#answer(head, body, false);
-    return after;
+  interim(head: ResponseLines): void {
+    if (++this.#interims > MAX_INTERIM) throw new Error("Too many interim responses");
+    // 100 answers an expectation that never got here (we answer it ourselves); the others are the client's.
+    if (head.status !== 100) this.#listener!.interim(head.status, head.reason, head.forwarded(noEdits, -1));
   }
 
-  #readBody(chunk: Uint8Array, at: number): number {
-    const reader = this.#reader!;
-    const body = this.#body!;
-    const next = reader.feed(chunk, at);
-    this.#moved();
-    body.push(reader.data);
-    if (reader.isComplete && this.#reader === reader) this.#complete(reader.trailers);
-    return next;
-  }
-
-  #answer(head: ResponseLines, source: BodySource, isComplete: boolean): void {
+  answered(head: ResponseLines, source: BodySource, isComplete: boolean, isExact: boolean): void {
     const listener = this.#listener!;
+    this.#hasResponded = true;
+    // What follows a response must never be taken for the next one's: such a connection carries no other request.
+    if (!head.isPersistent || !isExact) this.#isPersistent = false;
+    this.keepAliveMs = head.keepAliveMs ?? this.keepAliveMs;
     const response = new ResponseMessage(head, source, null, this.#request!.url);
     // Free the connection first: the next request may be waiting for just this one.
     if (isComplete) this.#settle();
+    else this.responseMoved();
     listener.responded(response);
     if (isComplete) listener.settled();
   }
 
-  /** The streamed body is complete. */
-  #complete(trailers: readonly string[] | null): void {
-    const body = this.#body!;
+  bodyCompleted(body: IncomingBody, trailers: readonly string[] | null, isExact: boolean): void {
     const listener = this.#listener!;
-    this.#reader = this.#body = null;
+    if (!isExact) this.#isPersistent = false;
     this.#settle();
     body.finish(trailers);
     listener.settled();
   }
 
-  #switch(head: ResponseLines, chunk: Uint8Array, at: number): number {
+  switched(head: ResponseLines, early: Uint8Array): void {
     if (!isAmong(head.upgrade, this.#request!.upgrade))
       throw new Error("The upstream switched protocols without being asked to");
     this.#hasResponded = true;
     this.#isPersistent = false;
-    this.#tunnel = new SocketTunnel(this.#socket, chunk.slice(at));
+    this.#tunnel = new SocketTunnel(this.#socket, early);
     this.deadlineMs = Infinity;
     this.#socket.pause();
     this.#listener!.responded(new ResponseMessage(head, emptyBody, this.#tunnel, this.#request!.url));
-    return chunk.length;
+  }
+
+  responseMoved(): void {
+    this.deadlineMs = this.#sweeper.nowMs + this.#limits.streamIdleTimeoutMs;
   }
 
   /** This side of the exchange is over: the connection is free, or finished. */
@@ -315,9 +265,9 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
 
   #fail(error: MeshError): void {
     const listener = this.#listener;
-    const body = this.#body;
+    const body = this.#reader.stop();
     const upload = this.#upload;
-    this.#request = this.#listener = this.#upload = this.#body = this.#reader = null;
+    this.#request = this.#listener = this.#upload = null;
     this.#isPersistent = false;
     this.#tunnel?.destroy(error);
     this.#close(error);
@@ -338,10 +288,6 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
       this.#socket.end();
     } else this.#socket.destroy(reason);
     this.#owner.closed(this);
-  }
-
-  #moved(): void {
-    this.deadlineMs = this.#sweeper.nowMs + this.#limits.streamIdleTimeoutMs;
   }
 
   #resume(): void {
@@ -373,12 +319,12 @@ export class ClientConnection implements SocketHandler, BodyOwner, WriterOwner, 
 
   bodyMoved(): void {
     this.#sent = "body";
-    this.#moved();
+    this.responseMoved();
   }
 
   bodyWritten(): void {
     this.#upload = null;
-    if (this.#reader === null) this.deadlineMs = Infinity;
+    if (!this.#reader.isMidBody) this.deadlineMs = Infinity;
   }
 
   bodyBroken(reason: MeshError): void {

@@ -4,14 +4,9 @@
  */
 import { MeshError } from "../errors.ts";
 import type { ByteSocket, SocketHandler } from "../runtime/contract.ts";
-import { BodyReader } from "./body-reader.ts";
-import { CHUNKED } from "./framing.ts";
-import { HeadParser } from "./head-parser.ts";
-import { emptyBody, IncomingBody, WholeBody, type BodyOwner } from "./incoming-body.ts";
 import { joinBytes } from "./latin1.ts";
-import type { BodySource } from "./message.ts";
-import { RequestLines } from "./request-head.ts";
-import { RequestMessage, type InterimSink } from "./request.ts";
+import { RequestReader, type RequestReaderOwner } from "./request-reader.ts";
+import type { RequestMessage } from "./request.ts";
 import type { ResponseMessage } from "./response.ts";
 import type { ServerConnection, ServerConnectionOptions } from "./server-options.ts";
 import { Splice, type SpliceOwner } from "./splice.ts";
@@ -52,14 +47,12 @@ class Handle implements ServerConnection {
   }
 }
 
-class Downstream implements SocketHandler, BodyOwner, TurnOwner, SpliceOwner, InterimSink, Expiring {
+class Downstream implements SocketHandler, RequestReaderOwner, TurnOwner, SpliceOwner, Expiring {
   readonly socket: ByteSocket;
   readonly options: ServerConnectionOptions;
   readonly handle: ServerConnection = new Handle(this);
   deadlineMs: number;
-  readonly #parser: HeadParser;
-  #reader: BodyReader | null = null;
-  #body: IncomingBody | null = null;
+  readonly #reader: RequestReader;
   #turn: Turn | null = null;
   #splice: Splice | null = null;
   /** What arrived behind the request being answered. */
@@ -77,14 +70,14 @@ class Downstream implements SocketHandler, BodyOwner, TurnOwner, SpliceOwner, In
   constructor(socket: ByteSocket, options: ServerConnectionOptions) {
     this.socket = socket;
     this.options = options;
-    this.#parser = new HeadParser("request", options.limits);
+    this.#reader = new RequestReader(options, this);
     this.deadlineMs = options.clock.nowMs() + options.limits.idleTimeoutMs;
     options.sweeper.add(this);
     socket.attach(this);
   }
 
   get isIdle(): boolean {
-    return this.#turn === null && this.#splice === null && !this.#parser.isMidHead;
+    return this.#turn === null && this.#splice === null && !this.#reader.isMidHead;
   }
 
   finishUp(): void {
@@ -116,7 +109,7 @@ class Downstream implements SocketHandler, BodyOwner, TurnOwner, SpliceOwner, In
   end(): void {
     this.#hasEnded = true;
     if (this.#splice !== null) this.#splice.clientEnded();
-    else if (this.#turn === null || this.#reader !== null) {
+    else if (this.#turn === null || this.#reader.isMidBody) {
       // Between requests it is a goodbye; inside one it is an abort, as what is missing will never come.
       if (this.#turn !== null) this.destroy(gone());
       else this.#finishWriting();
@@ -134,10 +127,10 @@ class Downstream implements SocketHandler, BodyOwner, TurnOwner, SpliceOwner, In
     this.#isClosed = true;
     this.options.sweeper.delete(this);
     const reason = error instanceof MeshError ? error : gone(error);
-    this.#body?.fail(reason);
+    this.#reader.stop(reason);
     this.#turn?.abort(reason);
     this.#splice?.clientClosed(reason);
-    this.#turn = this.#splice = this.#body = this.#reader = null;
+    this.#turn = this.#splice = null;
     this.options.closed?.(this.handle);
   }
 
@@ -147,100 +140,54 @@ class Downstream implements SocketHandler, BodyOwner, TurnOwner, SpliceOwner, In
     this.#isReading = true;
     let at = 0;
     while (at < chunk.length && !this.#isLingering && !this.#isClosed) {
-      if (this.#reader !== null) at = this.#readBody(chunk, at);
+      if (this.#reader.isMidBody) at = this.#reader.read(chunk, at);
       else if (this.#turn !== null || this.#isBackedUp()) {
         this.#holdBack(at === 0 ? chunk : chunk.subarray(at));
         break;
       } else if (this.#isClosing) break;
-      else at = this.#readHead(chunk, at);
+      else at = this.#reader.read(chunk, at);
     }
     this.#isReading = false;
   }
 
-  #readHead(chunk: Uint8Array, at: number): number {
-    const { limits, sweeper } = this.options;
-    const wasMidHead = this.#parser.isMidHead;
-    try {
-      const next = this.#parser.feed(chunk, at);
-      if (next < 0) {
-        // Counted from the first byte, not from the last: a head must not be fed for ever.
-        if (!wasMidHead) this.deadlineMs = sweeper.nowMs + limits.headerTimeoutMs;
-        return chunk.length;
-      }
-      at = this.#begin(new RequestLines(this.#parser.head!), chunk, next);
-    } catch (error) {
-      this.#refuse(MeshError.from(error));
-      return chunk.length;
-    }
-    this.#turn!.start();
-    return at;
+  headBegan(): void {
+    this.deadlineMs = this.options.sweeper.nowMs + this.options.limits.headerTimeoutMs;
   }
 
-  /** A head is complete: makes it a request, with what of its body is here. */
-  #begin(head: RequestLines, chunk: Uint8Array, at: number): number {
-    const { limits, maxBodyBytes = Infinity, scheme = "http" } = this.options;
-    const length = head.bodyLength;
-    if (length > maxBodyBytes)
-      throw new MeshError("ERR_REQUEST_TOO_LARGE", `The body is longer than ${maxBodyBytes} bytes`);
-    let source: BodySource = emptyBody;
-    let next = at;
-    let received = 0;
-    if (length > 0 && chunk.length - at >= length) {
-      next = at + length;
-      received = length;
-      source = new WholeBody(chunk.slice(at, next), null);
-    } else if (length !== 0) {
-      const reader = new BodyReader(length, limits.maxHeaderBytes);
-      if (at < chunk.length) next = reader.feed(chunk, at);
-      received = reader.bytesRead;
-      if (received > maxBodyBytes)
-        throw new MeshError("ERR_REQUEST_TOO_LARGE", `The body is longer than ${maxBodyBytes} bytes`);
-      if (reader.isComplete) source = new WholeBody(reader.data.slice(), reader.trailers);
-      else {
-        const body = new IncomingBody(this, length === CHUNKED ? null : length, limits.highWaterBytes);
-        if (at < chunk.length) body.push(reader.data);
-        this.#reader = reader;
-        this.#body = source = body;
-        // What has begun to arrive needs no invitation.
-        this.#owesContinue = head.expectsContinue && received === 0;
-      }
-    }
+  requestArrived(request: RequestMessage, bodyBytes: number): void {
+    const { head } = request;
+    const isMidBody = this.#reader.isMidBody;
     if (head.connection.closes || head.minorVersion === 0) this.#isClosing = true;
+    // What has begun to arrive needs no invitation.
+    this.#owesContinue = isMidBody && bodyBytes === 0 && head.expectsContinue;
+    this.#turn = new Turn(this, request, bodyBytes);
+    if (isMidBody) this.turnMoved();
     // While the reply is made, its own deadlines watch it; ours would only know that no byte moves.
-    this.deadlineMs = this.#reader === null ? Infinity : this.options.sweeper.nowMs + limits.streamIdleTimeoutMs;
-    this.#turn = new Turn(this, new RequestMessage(head, source, scheme, this), received);
-    return next;
+    else this.deadlineMs = Infinity;
+    this.#turn.start();
   }
 
-  #readBody(chunk: Uint8Array, at: number): number {
-    const reader = this.#reader!;
-    const body = this.#body!;
-    const { limits, maxBodyBytes = Infinity, sweeper } = this.options;
-    try {
-      const before = reader.bytesRead;
-      const next = reader.feed(chunk, at);
-      this.#turn?.bodyArrived(reader.bytesRead - before);
-      if (reader.bytesRead > maxBodyBytes)
-        throw new MeshError("ERR_REQUEST_TOO_LARGE", `The body is longer than ${maxBodyBytes} bytes`);
-      this.deadlineMs = sweeper.nowMs + limits.streamIdleTimeoutMs;
-      body.push(reader.data);
-      if (reader.isComplete) {
-        this.#reader = this.#body = null;
-        if (this.#turn !== null && this.#turn.isWaiting) this.deadlineMs = Infinity;
-        body.finish(reader.trailers);
-      }
-      return next;
-    } catch (error) {
-      // What follows broken framing is nobody's message. The reply to this one may still be said, then it is over.
-      const reason = MeshError.from(error);
-      this.#reader = this.#body = null;
-      this.#isClosing = true;
-      const turn = this.#turn;
-      if (turn !== null && !turn.isWaiting) this.destroy(reason);
-      else turn?.failRequest(reason);
-      body.fail(reason);
-      return chunk.length;
-    }
+  headRefused(error: MeshError): void {
+    this.#isClosing = true;
+    this.#turn = new Turn(this, null, 0);
+    this.#turn.respond(this.options.refuse(error));
+  }
+
+  bodyArrived(bytes: number): void {
+    this.#turn?.bodyArrived(bytes);
+    this.turnMoved();
+  }
+
+  bodyCompleted(): void {
+    if (this.#turn !== null && this.#turn.isWaiting) this.deadlineMs = Infinity;
+  }
+
+  bodyRefused(error: MeshError): void {
+    // What follows broken framing is nobody's message. The reply to this one may still be said, then it is over.
+    this.#isClosing = true;
+    const turn = this.#turn;
+    if (turn !== null && !turn.isWaiting) this.destroy(error);
+    else turn?.failRequest(error);
   }
 
   #holdBack(chunk: Uint8Array): void {
@@ -299,7 +246,7 @@ class Downstream implements SocketHandler, BodyOwner, TurnOwner, SpliceOwner, In
 
   closesAfter(): boolean {
     // A body nobody takes is never waited for: the next request would stand behind all of it.
-    if (this.#body !== null && !this.#body.isWanted) this.#isClosing = true;
+    if (this.#reader.body?.isWanted === false) this.#isClosing = true;
     return this.#isClosing;
   }
 
@@ -310,7 +257,7 @@ class Downstream implements SocketHandler, BodyOwner, TurnOwner, SpliceOwner, In
   turnOver(): void {
     this.#turn = null;
     this.#owesContinue = false;
-    if (this.#reader !== null || this.#isClosing) {
+    if (this.#reader.isMidBody || this.#isClosing) {
       this.#finishWriting();
       return;
     }
@@ -354,10 +301,10 @@ class Downstream implements SocketHandler, BodyOwner, TurnOwner, SpliceOwner, In
   // The end.
 
   expired(nowMs: number): void {
-    if (this.#isLingering || (this.#turn === null && !this.#parser.isMidHead)) {
+    if (this.#isLingering || (this.#turn === null && !this.#reader.isMidHead)) {
       this.socket.destroy();
     } else if (this.#turn === null) {
-      this.#refuse(
+      this.headRefused(
         new MeshError(
           "ERR_REQUEST_TIMEOUT",
           `The request head took longer than ${this.options.limits.headerTimeoutMs} ms`,
@@ -370,18 +317,10 @@ class Downstream implements SocketHandler, BodyOwner, TurnOwner, SpliceOwner, In
     this.deadlineMs = nowMs + LINGER_MS;
   }
 
-  #refuse(error: MeshError): void {
-    this.#isClosing = true;
-    this.#reader = this.#body = null;
-    this.#turn = new Turn(this, null, 0);
-    this.#turn.respond(this.options.refuse(error));
-  }
-
   #finishWriting(): void {
     this.#isLingering = true;
     this.#ahead = null;
-    this.#body?.cancel(gone());
-    this.#body = this.#reader = null;
+    this.#reader.stop(gone());
     this.deadlineMs = this.options.sweeper.nowMs + LINGER_MS;
     this.socket.end();
     this.#resume();

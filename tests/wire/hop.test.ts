@@ -19,6 +19,10 @@ function answering(bytes: string): (end: RawEnd) => void {
   };
 }
 
+async function until(isMet: () => boolean): Promise<void> {
+  while (!isMet()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
 for (const network of networks) {
   const withHop = async (options: HopOptions, use: (hop: Hop) => Promise<void>): Promise<void> => {
     const hop = await startHop(await network.make(), options);
@@ -417,6 +421,23 @@ for (const network of networks) {
         upstream.send(reply("second"));
         await clients[1]!.untilText("second");
         assert.equal(hop.upstreams.length, 1);
+      }));
+
+    it("never takes what follows a response for the response of who waits for its connection", () =>
+      withHop({ pool: { maxConnections: 1 } }, async (hop) => {
+        const [first, second] = [await hop.connect(), await hop.connect()];
+        first.send(get("/1"));
+        const upstream = await hop.upstream(0);
+        await upstream.untilText("/1");
+        second.send(get("/2"));
+        await until(() => hop.exchanges.length === 2);
+        upstream.send(reply("first") + reply("poison"));
+        await first.untilText("first");
+        const fresh = await hop.upstream(1);
+        await fresh.untilText("/2");
+        fresh.send(reply("second"));
+        await second.untilText("second");
+        assert.doesNotMatch(second.received, /poison/);
       }));
 
     it("closes idle upstream connections before the server says it would", () =>
