@@ -51,8 +51,6 @@ export class ClientConnection implements SocketHandler, ResponseReaderOwner, Wri
   deadlineMs = Infinity;
   /** How long the server keeps it when idle, as far as it told; Infinity if it did not. */
   keepAliveMs = Infinity;
-  /** Exchanges completed: a failure on a connection that never answered is not a stale one. */
-  served = 0;
   readonly #socket: ByteSocket;
   readonly #limits: WireLimits;
   readonly #sweeper: Sweeper;
@@ -246,7 +244,6 @@ export class ClientConnection implements SocketHandler, ResponseReaderOwner, Wri
   #settle(): void {
     const upload = this.#upload;
     this.#request = this.#listener = this.#upload = null;
-    this.served++;
     this.deadlineMs = Infinity;
     if (upload !== null) {
       // Answered before it had everything: fine for the client, but the rest must not run into the next request.

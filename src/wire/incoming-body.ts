@@ -73,14 +73,6 @@ export class IncomingBody implements BodySource {
     return this.#sink !== null && !this.#isCancelled;
   }
 
-  get isPiped(): boolean {
-    return this.#sink !== null;
-  }
-
-  get isCancelled(): boolean {
-    return this.#isCancelled;
-  }
-
   // From the connection.
 
   push(chunk: Uint8Array): void {

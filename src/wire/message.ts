@@ -94,9 +94,7 @@ export interface WireLimits {
   readonly idleTimeoutMs: number;
   /** No byte of a body either way for so long resets the stream. @default 300000 */
   readonly streamIdleTimeoutMs: number;
-  /** Requests read ahead on one connection while an earlier one is being answered. @default 16 */
-  readonly maxPipelined: number;
-  /** Bytes buffered for one slow reader before its source is paused. @default 65536 */
+  /** Bytes buffered for one slow reader before its source is paused; also what a client may pipeline ahead. @default 65536 */
   readonly highWaterBytes: number;
 }
 
@@ -107,6 +105,5 @@ export const wireDefaults: WireLimits = Object.freeze({
   headerTimeoutMs: 10_000,
   idleTimeoutMs: 60_000,
   streamIdleTimeoutMs: 300_000,
-  maxPipelined: 16,
   highWaterBytes: 65_536,
 });
