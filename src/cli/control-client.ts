@@ -28,6 +28,8 @@ export interface TokenRequest {
   readonly service: string;
   readonly namespace: string;
   readonly ttlMs: number;
+  /** @default "join" */
+  readonly kind?: "join" | "reader";
 }
 
 export interface CreatedToken {
@@ -93,8 +95,8 @@ export class ControlClient implements Operator {
     return this.#call("POST", "/v1/breakers/reset", target);
   }
 
-  createToken({ service, namespace, ttlMs }: TokenRequest): Promise<CreatedToken> {
-    return this.#call("POST", "/v1/tokens", { service, namespace, ttl: durationText(ttlMs) });
+  createToken({ service, namespace, ttlMs, kind = "join" }: TokenRequest): Promise<CreatedToken> {
+    return this.#call("POST", "/v1/tokens", { service, namespace, kind, ttl: durationText(ttlMs) });
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,7 @@ export async function token({ settings, args, output }: Invocation): Promise<num
   if (args[0] !== "create") throw new UsageError(`cannot do "${args[0]}" with a token: expected create`);
   const client = new ControlClient(controlAccess(settings));
   const created = await client.createToken({
+    kind: settings.need("kind"),
     service: settings.need("service"),
     namespace: settings.need("namespace"),
     ttlMs: settings.need("ttl"),

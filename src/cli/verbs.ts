@@ -211,10 +211,10 @@ export const verbs: readonly Verb[] = [
     name: "token",
     group: "Operate a mesh",
     args: ["<action>"],
-    summary: "token create: let one sidecar join as a service, once",
-    flags: ["service", "namespace", "ttl"],
+    summary: "token create: let one sidecar join as a service, once; or an edge worker read",
+    flags: ["service", "namespace", "ttl", "kind"],
     required: ["service"],
-    examples: ["fetchmesh token create --service orders"],
+    examples: ["fetchmesh token create --service orders", "fetchmesh token create --kind reader --service edge --ttl 24h"],
     load: async () => (await import("./token.ts")).token,
   },
   {
