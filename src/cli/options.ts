@@ -131,7 +131,12 @@ export const flags: { readonly [Name in FlagName]: Flag<FlagValues[Name]> } = {
   },
   mesh: { kind: kind.label, placeholder: "NAME", help: "the mesh, where several share a store", fallback: "default" },
   message: { kind: kind.text, placeholder: "TEXT", short: "m", help: "why, for the history" },
-  kind: { kind: kind.oneOf("join", "reader"), placeholder: "KIND", help: "join (one sidecar, once) or reader (config, for an edge worker)", fallback: "join" },
+  kind: {
+    kind: kind.oneOf("join", "reader"),
+    placeholder: "KIND",
+    help: "join (one sidecar, once) or reader (config, for an edge worker)",
+    fallback: "join",
+  },
   mtls: {
     kind: kind.oneOf("strict", "permissive", "off"),
     placeholder: "MODE",

@@ -214,7 +214,10 @@ export const verbs: readonly Verb[] = [
     summary: "token create: let one sidecar join as a service, once; or an edge worker read",
     flags: ["service", "namespace", "ttl", "kind"],
     required: ["service"],
-    examples: ["fetchmesh token create --service orders", "fetchmesh token create --kind reader --service edge --ttl 24h"],
+    examples: [
+      "fetchmesh token create --service orders",
+      "fetchmesh token create --kind reader --service edge --ttl 24h",
+    ],
     load: async () => (await import("./token.ts")).token,
   },
   {

@@ -7,16 +7,22 @@ import { join } from "node:path";
 
 /**
  * A loopback TCP port that was free a moment ago. Prefer port 0 and the ready line where the program has one: this is
- * for programs that cannot choose for themselves (redis-server).
+ * for programs that cannot choose for themselves (redis-server). Below the ports that the system hands out itself (32768
+ * on Linux, 49152 elsewhere): one of those is often some connection's own end by the time it is used.
  */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
+export async function freePort(): Promise<number> {
+  for (let tries = 0; tries < 100; tries++) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    if (await canListen(port)) return port;
+  }
+  throw new Error("No free port between 20000 and 32000");
+}
+
+function canListen(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
   });
 }
 

@@ -6,7 +6,7 @@ import process from "node:process";
 import { randomHex } from "../../random.ts";
 import { Child } from "./child.ts";
 import { forgetMesh } from "./forget-mesh.ts";
-import { freePorts } from "./http.ts";
+import { freePort } from "./http.ts";
 import { launcher, type RuntimeName } from "./programs.ts";
 
 export interface FleetOptions {
@@ -77,9 +77,9 @@ export class Fleet {
   async add(options: MemberOptions): Promise<Member> {
     // Before the first await: the same service always gets the same runtime.
     const runtime = this.#options.runtimeOf(this.#count++);
-    const [port] = await freePorts(1);
-    const app = `127.0.0.1:${port}`;
-    const sidecar = this.#spawnSidecar(options, runtime, app, "127.0.0.1:0");
+    const app = `127.0.0.1:${await freePort()}`;
+    // Chosen here and not by the sidecar: one that is started again comes back to it.
+    const sidecar = this.#spawnSidecar(options, runtime, app, `127.0.0.1:${await freePort()}`);
     const member: Member = { options, runtime, app, facts: await factsOf(sidecar), sidecar, application: null };
     this.members.push(member);
     await this.#startApplication(member);

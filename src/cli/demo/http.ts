@@ -63,16 +63,27 @@ export async function callJson<T>(address: string, path: string): Promise<T> {
   return JSON.parse(body) as T;
 }
 
-/** Ports that are free now; all are held until the last is found, so no two are the same. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+/**
+ * A port that is free now and that the system gives to nobody who asks for any: those begin at 32768 (Linux) or 49152. One
+ * that was merely free a moment ago is often somebody's own end of a connection by the time it is used.
+ */
+export async function freePort(): Promise<number> {
+  for (let tries = 0; tries < 100; tries++) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    if (handedOut.has(port)) continue;
+    // Before the look, which takes a moment in which somebody else may draw the same.
+    handedOut.add(port);
+    if (await canListen(port)) return port;
+  }
+  throw new Error("no free port between 20000 and 32000 after 100 tries");
+}
+
+const handedOut = new Set<number>();
+
+function canListen(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }
