@@ -6,8 +6,8 @@ import type { Snapshot } from "../control/snapshot.ts";
 import type { Events } from "../observe/events.ts";
 import type { ByteSocket, Listener, ListenOptions, SocketTransport, TlsIdentity, TlsTrust } from "../runtime/contract.ts";
 import type { WireLimits, WireRequest } from "../wire/message.ts";
+import { OpenConnections } from "../wire/open-connections.ts";
 import { serveConnection } from "../wire/server-connection.ts";
-import type { ServerConnection } from "../wire/server-options.ts";
 import type { Sweeper } from "../wire/sweeper.ts";
 
 export interface WireListenerOptions {
@@ -44,12 +44,13 @@ export interface WireListener {
 /** Envoy's edge advice is 50 000 per process of 4 cores; one JavaScript thread serves 10 000 without starving any. */
 const defaultMaxConnections = 10_000;
 
+const shuttingDown: MeshError = new MeshError("ERR_DOWNSTREAM_CLOSED", "The sidecar is shutting down");
+
 /** @throws {MeshError} ERR_OPTION_INVALID if the address is taken */
 export async function openWireListener(options: WireListenerOptions): Promise<WireListener> {
   const { direction, clock, events } = options;
   const maxConnections = options.maxConnections ?? defaultMaxConnections;
-  const open = new Set<ServerConnection>();
-  let emptied: (() => void) | null = null;
+  const open = new OpenConnections(clock);
 
   const accept = (socket: ByteSocket): void => {
     const facts = open.size >= maxConnections ? `more than ${maxConnections} connections` : options.admit(socket);
@@ -74,7 +75,6 @@ export async function openWireListener(options: WireListenerOptions): Promise<Wi
         closed: (connection) => {
           open.delete(connection);
           events.connectionClosed?.(direction, facts.encrypted);
-          if (open.size === 0) emptied?.();
         },
       }),
     );
@@ -98,10 +98,6 @@ export async function openWireListener(options: WireListenerOptions): Promise<Wi
     handshakeRefused: (reason, remoteAddress) => events.handshakeRefused?.(direction, reason, remoteAddress),
   });
 
-  const cut = (): void => {
-    for (const connection of open) connection.destroy(new MeshError("ERR_DOWNSTREAM_CLOSED", "The sidecar is shutting down"));
-  };
-
   return {
     address: listener.address,
     port: listener.port,
@@ -111,22 +107,12 @@ export async function openWireListener(options: WireListenerOptions): Promise<Wi
     rotate: (identity, trust) => listener.rotate(identity, trust),
     async drain(timeoutMs) {
       const closed = listener.close();
-      for (const connection of open) connection.drain();
-      if (open.size > 0) {
-        await new Promise<void>((resolve) => {
-          const timer = clock.after(timeoutMs, resolve);
-          emptied = () => {
-            timer.cancel();
-            resolve();
-          };
-        });
-      }
-      cut();
+      await open.drain(timeoutMs, shuttingDown);
       await closed;
     },
     async close() {
       const closed = listener.close();
-      cut();
+      open.cut(shuttingDown);
       await closed;
     },
   };

@@ -5,12 +5,14 @@ import { HeaderEdits } from "../headers.ts";
 import { problemResponse } from "../problem.ts";
 import type { ByteSocket, ListenOptions, SocketTransport } from "../runtime/contract.ts";
 import { wireDefaults, type Reception, type WireRequest } from "../wire/message.ts";
+import { OpenConnections } from "../wire/open-connections.ts";
 import { serveConnection } from "../wire/server-connection.ts";
-import type { ServerConnection } from "../wire/server-options.ts";
 import { Sweeper } from "../wire/sweeper.ts";
 import type { FetchHandler, FetchServer, ServeFetchOptions } from "./wire-options.ts";
 
 const MAX_BODY_BYTES = 1_048_576;
+/** Ten thousand sidecars are more than one control plane is for; probes and scrapers are a handful. */
+const MAX_CONNECTIONS = 10_000;
 
 /** @throws {MeshError} ERR_OPTION_INVALID if the address is taken */
 export async function serveFetch(
@@ -23,10 +25,13 @@ export async function serveFetch(
   const refuse =
     options.refuse ?? ((error: MeshError) => problemResponse(error, { audience: "public", by: "fetchmesh" }));
   const sweeper = new Sweeper(clock);
-  const open = new Set<ServerConnection>();
-  let emptied: (() => void) | null = null;
+  const open = new OpenConnections(clock);
 
   const accept = (socket: ByteSocket): void => {
+    if (open.size >= MAX_CONNECTIONS) {
+      socket.destroy();
+      return;
+    }
     open.add(
       serveConnection(socket, {
         limits,
@@ -36,10 +41,7 @@ export async function serveFetch(
         maxBodyBytes,
         scheme: socket.encrypted ? "https" : "http",
         receive: (request, respond) => receive(request, respond, socket),
-        closed: (connection) => {
-          open.delete(connection);
-          if (open.size === 0) emptied?.();
-        },
+        closed: (connection) => open.delete(connection),
       }),
     );
   };
@@ -51,36 +53,24 @@ export async function serveFetch(
   };
 
   const listener = await transport.listen(listen, accept, options.events);
-  const cut = (): void => {
-    for (const connection of open)
-      connection.destroy(new MeshError("ERR_DOWNSTREAM_CLOSED", "The server is shutting down"));
-  };
   return {
     address: listener.address,
     port: listener.port,
     rotate: (identity, trust) => listener.rotate(identity, trust),
     async drain(timeoutMs) {
       const closed = listener.close();
-      for (const connection of open) connection.drain();
-      if (open.size > 0) {
-        await new Promise<void>((resolve) => {
-          const timer = clock.after(timeoutMs, resolve);
-          emptied = () => {
-            timer.cancel();
-            resolve();
-          };
-        });
-      }
-      cut();
+      await open.drain(timeoutMs, shuttingDown);
       await closed;
     },
     async close() {
       const closed = listener.close();
-      cut();
+      open.cut(shuttingDown);
       await closed;
     },
   };
 }
+
+const shuttingDown: MeshError = new MeshError("ERR_DOWNSTREAM_CLOSED", "The server is shutting down");
 
 /** Nothing is recorded here: `request.signal` tells the handler of an abort. */
 class PlainReception implements Reception {
