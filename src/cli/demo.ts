@@ -24,6 +24,9 @@ const checks: readonly Check[] = [
   typoRefused,
 ];
 
+/** Whoever does not watch gets an answer within 30 s; draining takes the rest. */
+const longestMs = 28_000;
+
 export async function demo({ settings, output }: Invocation): Promise<number> {
   const startedAtMs = performance.now();
   const stop = new StopRequest();
@@ -39,7 +42,8 @@ export async function demo({ settings, output }: Invocation): Promise<number> {
     await say(
       `${fleet.members.length} sidecars on ${runtimesOf(fleet)}; control plane ${control}; ${rate} requests per second; first proven request after ${ms(firstRequestAtMs - startedAtMs)}\n`,
     );
-    const results = await stop.race(runChecks(stage, output));
+    const staysOn = output.isTerminal && settings.get("once") !== true && !output.json;
+    const results = await stop.race(runChecks(stage, output, staysOn ? Infinity : startedAtMs + longestMs));
     if (results === null) return 0;
     const isWell = results.every(({ ok }) => ok);
     if (output.json)
@@ -48,7 +52,6 @@ export async function demo({ settings, output }: Invocation): Promise<number> {
       await output.text(
         `\n${results.filter(({ ok }) => ok).length} of ${results.length} checks passed in ${((performance.now() - startedAtMs) / 1_000).toFixed(1)} s`,
       );
-    const staysOn = output.isTerminal && settings.get("once") !== true && !output.json;
     if (staysOn) await watch(stage, stop, output);
     return isWell ? 0 : 1;
   } finally {
@@ -63,17 +66,14 @@ interface Told extends CheckResult {
   readonly tookMs: number;
 }
 
-async function runChecks(stage: Stage, output: Output): Promise<readonly Told[]> {
+async function runChecks(stage: Stage, output: Output, endsAtMs: number): Promise<readonly Told[]> {
   const { paint } = output;
   const results: Told[] = [];
   // A moment of load before anything is looked at.
   await pause(500);
   for (const [index, { name, run }] of checks.entries()) {
     const startedAtMs = performance.now();
-    const result = await run(stage).catch((error: unknown): CheckResult => ({
-      ok: false,
-      evidence: [`it could not be carried out: ${describeError(error)}`],
-    }));
+    const result = await inTime(endsAtMs, run, stage);
     results.push({ name, ...result, tookMs: Math.round(performance.now() - startedAtMs) });
     const mark = result.ok ? paint.green("✓") : paint.red("✗");
     const lines = [
@@ -83,6 +83,18 @@ async function runChecks(stage: Stage, output: Output): Promise<readonly Told[]>
     await (output.json ? output.message(lines.join("\n")) : output.text(lines.join("\n")));
   }
   return results;
+}
+
+/** A check's result; that it failed, if it did not come to one. */
+async function inTime(endsAtMs: number, run: Check["run"], stage: Stage): Promise<CheckResult> {
+  const late: CheckResult = { ok: false, evidence: [`not finished ${longestMs / 1_000} s after the start`] };
+  const leftMs = endsAtMs - performance.now();
+  if (leftMs <= 0) return late;
+  const result = run(stage).catch((error: unknown): CheckResult => ({
+    ok: false,
+    evidence: [`it could not be carried out: ${describeError(error)}`],
+  }));
+  return leftMs === Infinity ? result : Promise.race([result, pause(leftMs).then(() => late)]);
 }
 
 function runtimesOf(fleet: Fleet): string {

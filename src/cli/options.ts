@@ -7,6 +7,7 @@ import type { Address, TcpAddress, Upstream, ValueKind } from "./parse.ts";
 
 /** What a verb gets, by flag name. Lists are what a repeatable flag collects. */
 export interface FlagValues {
+  "access-log": "off" | "errors" | "all";
   admin: Address;
   advertise: TcpAddress;
   app: Address;
@@ -15,6 +16,7 @@ export interface FlagValues {
   config: string;
   control: string;
   dir: string;
+  "drain-timeout": number;
   "dry-run": boolean;
   "expect-version": number;
   file: string;
@@ -36,6 +38,7 @@ export interface FlagValues {
   outbound: Address;
   output: "json" | "text";
   port: number;
+  "require-signed-config": boolean;
   runtime: "bun" | "deno" | "node";
   service: string;
   "state-dir": string;
@@ -69,6 +72,12 @@ export interface Flag<T> {
 }
 
 export const flags: { readonly [Name in FlagName]: Flag<FlagValues[Name]> } = {
+  "access-log": {
+    kind: kind.oneOf("off", "errors", "all"),
+    placeholder: "WHICH",
+    help: "off, errors (400 and above, and whatever has a flag) or all",
+    fallback: "errors",
+  },
   admin: {
     kind: kind.address,
     placeholder: "HOST:PORT",
@@ -99,6 +108,12 @@ export const flags: { readonly [Name in FlagName]: Flag<FlagValues[Name]> } = {
     placeholder: "DIR",
     help: "the context: where the mesh is and who I am there",
     fallback: ".fetchmesh",
+  },
+  "drain-timeout": {
+    kind: kind.duration,
+    placeholder: "DURATION",
+    help: "how long requests in flight may take after SIGTERM",
+    fallback: "10s",
   },
   "dry-run": { kind: kind.yesNo, help: "check everything, publish nothing" },
   "expect-version": { kind: kind.wholeNumber, placeholder: "N", help: "refuse if the current version is another" },
@@ -167,6 +182,7 @@ export const flags: { readonly [Name in FlagName]: Flag<FlagValues[Name]> } = {
     fallback: "text",
   },
   port: { kind: kind.port, placeholder: "PORT", help: "the port the command will listen on; it gets it as PORT" },
+  "require-signed-config": { kind: kind.yesNo, help: "take only config that the control plane signed" },
   runtime: {
     kind: kind.oneOf("bun", "deno", "node"),
     placeholder: "NAME",
@@ -176,7 +192,7 @@ export const flags: { readonly [Name in FlagName]: Flag<FlagValues[Name]> } = {
   "state-dir": {
     kind: kind.text,
     placeholder: "DIR",
-    help: "where the last config that worked is kept, for a start without store",
+    help: "keeps the certificate and the last config that worked, for a restart",
   },
   store: { kind: kind.storeUrl, placeholder: "URL", help: "memory, file:PATH or redis://HOST:PORT" },
   "svid-dir": {

@@ -45,6 +45,8 @@ export async function sidecarOptions(settings: Settings, app: SidecarOptions["ap
     health: settings.need("health"),
     upstreams: settings.need("upstream").map(({ service, port }) => ({ service, listen: { host: "127.0.0.1", port } })),
     mtls,
+    accessLog: settings.need("access-log"),
+    drainTimeoutMs: settings.need("drain-timeout"),
     log: writeLog,
     ...known({
       store,
@@ -57,6 +59,7 @@ export async function sidecarOptions(settings: Settings, app: SidecarOptions["ap
       advertise: settings.get("advertise"),
       instance: settings.get("instance"),
       stateDir: settings.get("state-dir"),
+      requireSignedConfig: settings.get("require-signed-config"),
     }),
   };
 }

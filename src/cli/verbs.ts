@@ -51,6 +51,9 @@ const sidecarFlags: readonly FlagName[] = [
   "mesh",
   "trust-domain",
   "state-dir",
+  "require-signed-config",
+  "access-log",
+  "drain-timeout",
 ];
 
 const freePorts = {

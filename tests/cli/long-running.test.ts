@@ -193,7 +193,7 @@ describe("long-running verbs", () => {
     const startedAtMs = performance.now();
     sidecar.signal("SIGTERM");
     await sidecar.exit;
-    assert.ok(performance.now() - startedAtMs < 2_000);
+    assert.ok(performance.now() - startedAtMs < 5_000);
     await hanging;
     server.closeAllConnections();
     server.close();

@@ -21,7 +21,7 @@ async function run({ fleet, load }: Stage): Promise<CheckResult> {
         ? `breaker ${endpoint.breaker}, source ${endpoint.source}`
         : null;
   });
-  await pause(1_000);
+  await pause(500);
   await fleet.revive(victim!);
   const revivedAtMs = performance.now();
   const recovered = await eventually(10_000, async () => ((await see())?.ejected === false ? true : null));
