@@ -90,6 +90,8 @@ export class IncomingBody implements BodySource {
   finish(trailers: readonly string[] | null): void {
     this.#trailers = trailers;
     this.#isOver = true;
+    // What made us hold was this body: whatever follows it on the connection must not wait for a reader who is done.
+    this.#owner.continueBody();
     this.#deliverEnd();
   }
 
