@@ -21,9 +21,16 @@ export const edgeCapabilities: Capabilities = Object.freeze({
 });
 
 /** workerd's own: the one way to tell its `fetch` how long a stream will be, as the header alone is ignored. */
-declare const FixedLengthStream: (new (length: number) => ReadableWritablePair<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>) | undefined;
+declare const FixedLengthStream:
+  | (new (length: number) => ReadableWritablePair<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>)
+  | undefined;
 
 /** A stream that the platform sends with this length; the stream itself where a header says it just as well. */
-export function withLength(stream: ReadableStream<Uint8Array<ArrayBuffer>>, length: number | null): ReadableStream<Uint8Array<ArrayBuffer>> {
-  return length === null || typeof FixedLengthStream === "undefined" ? stream : stream.pipeThrough(new FixedLengthStream(length));
+export function withLength(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  length: number | null,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  return length === null || typeof FixedLengthStream === "undefined"
+    ? stream
+    : stream.pipeThrough(new FixedLengthStream(length));
 }

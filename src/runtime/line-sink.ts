@@ -1,5 +1,4 @@
-/** Writes text to a file descriptor without ever blocking the event loop or growing without bound. */
-import { write } from "node:fs";
+/** Lines for stdout and stderr, without ever blocking the event loop or growing without bound. */
 import { systemCode } from "./socket-errors.ts";
 
 /** A reader this far behind loses lines. */
@@ -8,8 +7,11 @@ const MAX_QUEUED_BYTES = 1_048_576;
 const RETRY_MS = 10;
 const DRAIN_MS = 1_000;
 
+/** Writes some of `bytes`, later; never blocks. `error` is null if it went well. */
+export type WriteBytes = (bytes: Uint8Array, done: (error: unknown, written: number) => void) => void;
+
 export class LineSink {
-  readonly #descriptor: number;
+  readonly #write: WriteBytes;
   #queue: string[] = [];
   #queuedBytes = 0;
   #writing: Uint8Array | null = null;
@@ -17,8 +19,8 @@ export class LineSink {
   #waiting: (() => void)[] = [];
   dropped = 0;
 
-  constructor(descriptor: number) {
-    this.#descriptor = descriptor;
+  constructor(write: WriteBytes) {
+    this.#write = write;
   }
 
   write(text: string): void {
@@ -57,7 +59,7 @@ export class LineSink {
 
   #writeOut(bytes: Uint8Array): void {
     this.#writing = bytes;
-    write(this.#descriptor, bytes, 0, bytes.length, null, (error, written) => {
+    this.#write(bytes, (error, written) => {
       if (error !== null && systemCode(error) === "EAGAIN") {
         setTimeout(() => this.#writeOut(bytes), RETRY_MS);
         return;

@@ -32,6 +32,9 @@ export function spawnChild(command: string, args: readonly string[], options: Sp
     } catch (error) {
       return refuse(error);
     }
+    let isRunning = true;
+    // From `exit` on the number may be another process's.
+    child.once("exit", () => (isRunning = false));
     const exited = new Promise<ChildExit>((settle) => {
       // `close` and not `exit`: the last lines are read by then.
       child.once("close", (code, signal) => settle({ code, signal }));
@@ -44,7 +47,8 @@ export function spawnChild(command: string, args: readonly string[], options: Sp
         pid: child.pid ?? 0,
         exited,
         kill(signal = "SIGTERM") {
-          child.kill(signal as NodeJS.Signals);
+          // Not `child.kill()`: Deno then reports that signal as the child's end, whatever it did, and sends no second one.
+          if (isRunning && child.pid !== undefined) process.kill(child.pid, signal);
         },
       });
     });

@@ -1,5 +1,5 @@
 /** Listens by `node:net` or `node:tls`; sockets come out only after their handshake passed our own checks too. */
-import { unlinkSync } from "node:fs";
+import { lstatSync, unlinkSync } from "node:fs";
 import { connect, createServer as createNetServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from "node:tls";
 import { MeshError } from "../errors.ts";
@@ -125,10 +125,11 @@ async function bind(server: Server, secure: TlsServer | null, options: ListenOpt
   try {
     await listenOnce(server, options);
   } catch (error) {
-    if (options.path === undefined || systemCode(error) !== "EADDRINUSE" || (await isAnswering(options.path)))
+    const { path } = options;
+    if (path === undefined || systemCode(error) !== "EADDRINUSE" || !isSocketFile(path) || (await isAnswering(path)))
       throw listenError(address, error);
-    // The file of a process that died; nobody answers behind it.
-    unlinkSync(options.path);
+    // What a process that died left behind; nobody answers there.
+    unlinkSync(path);
     await listenOnce(server, options).catch((error: unknown) => {
       throw listenError(address, error);
     });
@@ -166,6 +167,11 @@ function listenOnce(server: Server, options: ListenOptions): Promise<void> {
       },
     );
   });
+}
+
+/** Somebody's data may have the name of our socket; that is not ours to remove. */
+function isSocketFile(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
 }
 
 function isAnswering(path: string): Promise<boolean> {

@@ -1,9 +1,10 @@
 /** `ProcessControl` on `node:process` and `node:child_process`, the same on Bun, Deno and Node. */
+import { write } from "node:fs";
 import { hostname } from "node:os";
 import process from "node:process";
 import { isatty } from "node:tty";
 import { findExecutable } from "./exec.ts";
-import { LineSink } from "./line-sink.ts";
+import { LineSink, type WriteBytes } from "./line-sink.ts";
 import { spawnChild } from "./node-child.ts";
 import type { ProcessControl, TerminationSignal } from "./process.ts";
 import { MeshError } from "../errors.ts";
@@ -15,9 +16,14 @@ const signalNumbers: Readonly<Record<TerminationSignal, number>> = { SIGINT: 2, 
 const survivable =
   /^(?:ECONNRESET|ECONNABORTED|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTCONN|ECANCELED|ERR_STREAM_|ERR_SOCKET_|ERR_SSL_|ERR_TLS_|ERR_HTTP2_)/;
 
-export function nodeProcess(): ProcessControl {
-  const output = new LineSink(1);
-  const errorOutput = new LineSink(2);
+/** A pipe may be full: the write then waits on a thread of the runtime's pool, not on ours. */
+export function writeToDescriptor(descriptor: 1 | 2): WriteBytes {
+  return (bytes, done) => write(descriptor, bytes, 0, bytes.length, null, done);
+}
+
+export function nodeProcess(writeTo: (descriptor: 1 | 2) => WriteBytes): ProcessControl {
+  const output = new LineSink(writeTo(1));
+  const errorOutput = new LineSink(writeTo(2));
   const exit = async (code: number): Promise<never> => {
     await Promise.all([output.drained(), errorOutput.drained()]);
     process.exit(code);

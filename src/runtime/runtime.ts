@@ -1,6 +1,7 @@
 /** A runtime as the sidecar and the control plane see it. */
 import type { SocketTransport } from "./contract.ts";
 import type { Files } from "./files.ts";
+import type { WriteBytes } from "./line-sink.ts";
 import type { ProcessControl } from "./process.ts";
 
 export type RuntimeName = "bun" | "deno" | "node";
@@ -10,6 +11,8 @@ export interface RuntimeParts {
   readonly transport: SocketTransport;
   /** Older releases have known holes. */
   readonly minimumVersion: string;
+  /** Writes to stdout (1) or stderr (2) without blocking, however slow their reader is. */
+  readonly writeTo: (descriptor: 1 | 2) => WriteBytes;
 }
 
 export interface Runtime extends RuntimeParts {

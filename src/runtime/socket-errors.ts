@@ -19,6 +19,7 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
   EPERM: "operation not permitted",
   EADDRNOTAVAIL: "address not available on this machine",
+  EINVAL: "address not usable on this machine",
   EMFILE: "too many open files in this process",
   ENFILE: "too many open files on this machine",
   ENOBUFS: "no buffer space",
@@ -52,15 +53,17 @@ export function listenError(address: string, error: unknown): MeshError {
   const code = systemCode(error);
   if (code === "EADDRINUSE") {
     const what = address.startsWith("unix:")
-      ? `${address} is taken by a running process`
+      ? `${address} is taken by a running process or another file`
       : `port ${portOf(address)} is taken (${address})`;
-    return new MeshError("ERR_OPTION_INVALID", `${what}: choose another, or port 0 for any free one`, {
+    const way = address.startsWith("unix:") ? "choose another path" : "choose another, or port 0 for any free one";
+    return new MeshError("ERR_OPTION_INVALID", `${what}: ${way}`, {
       advice: "stop the other process, or listen elsewhere",
       cause: error,
     });
   }
   const hint =
-    code === "EADDRNOTAVAIL"
+    // Deno says EINVAL.
+    code === "EADDRNOTAVAIL" || code === "EINVAL"
       ? ": use an address of this machine, or 0.0.0.0 for all"
       : code === "EACCES"
         ? ": ports below 1024 need a privilege, choose a higher one"
