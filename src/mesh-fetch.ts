@@ -25,7 +25,11 @@ const inProcess: ConnectionFacts = Object.freeze({
 });
 
 /** @throws what the caller's own signal says, and nothing else */
-export async function fetchThrough(deps: MeshFetchDeps, request: PlatformRequest, waitUntil?: WaitUntil): Promise<Response> {
+export async function fetchThrough(
+  deps: MeshFetchDeps,
+  request: PlatformRequest,
+  waitUntil?: WaitUntil,
+): Promise<Response> {
   const { source, handler, clock, by } = deps;
   const { signal } = request;
   finishAbandoned();
@@ -38,7 +42,14 @@ export async function fetchThrough(deps: MeshFetchDeps, request: PlatformRequest
     return problemResponse(notReady(MeshError.from(cause)), { audience: "app", by, isHead: request.method === "HEAD" });
   }
   signal.throwIfAborted();
-  const exchange = new Exchange({ direction: "outbound", request, head: new PlatformHead(request), snapshot, startedAtMs, connection: inProcess });
+  const exchange = new Exchange({
+    direction: "outbound",
+    request,
+    head: new PlatformHead(request),
+    snapshot,
+    startedAtMs,
+    connection: inProcess,
+  });
   const call = new Call(exchange, request);
   const response = await handler(exchange);
   if (!signal.aborted) return call.reply(response);
@@ -65,7 +76,9 @@ const readAheadBytes = 65_536;
  */
 const abandoned: Exchange[] = [];
 const garbage: FinalizationRegistry<Exchange> | null =
-  typeof FinalizationRegistry === "undefined" ? null : new FinalizationRegistry((exchange) => void abandoned.push(exchange));
+  typeof FinalizationRegistry === "undefined"
+    ? null
+    : new FinalizationRegistry((exchange) => void abandoned.push(exchange));
 
 function finishAbandoned(): void {
   for (let exchange = abandoned.pop(); exchange !== undefined; exchange = abandoned.pop()) {
@@ -142,7 +155,8 @@ class Call implements UnderlyingDefaultSource<Uint8Array> {
   #failed(cause: unknown): unknown {
     const { signal } = this.#request;
     const exchange = this.#exchange;
-    if (exchange.aborted === null) exchange.error = new MeshError("ERR_UPSTREAM_RESET", "The response broke off", { sent: "body", cause });
+    if (exchange.aborted === null)
+      exchange.error = new MeshError("ERR_UPSTREAM_RESET", "The response broke off", { sent: "body", cause });
     this.end();
     return signal.aborted ? signal.reason : (exchange.aborted ?? exchange.error);
   }

@@ -77,20 +77,38 @@ export interface MeshParts {
 }
 
 export function assembleMesh(options: MeshSelfOptions, parts: MeshParts): Mesh {
-  const { service, namespace = "default", trustDomain = "mesh.local", mesh = "default", clock = systemClock, random = systemRandom } = options;
+  const {
+    service,
+    namespace = "default",
+    trustDomain = "mesh.local",
+    mesh = "default",
+    clock = systemClock,
+    random = systemRandom,
+  } = options;
   const events = fanOut(options.events === undefined ? [] : [options.events]);
   const traffic = createTraffic({ clock, random, events, voter: parts.voter, votes: parts.votes });
   const provenDomain = options.mtls === "off" ? null : trustDomain;
   const onChange: OnChange = (snapshot, instances) => {
     const provable = instances.map((record) => withProvableIdentity(record, provenDomain));
-    traffic.directory.update(snapshot, parts.provesPeers || provenDomain === null ? provable : callable(snapshot, provable));
+    traffic.directory.update(
+      snapshot,
+      parts.provesPeers || provenDomain === null ? provable : callable(snapshot, provable),
+    );
   };
   const source = parts.openSource({ mesh, clock, random, events, onChange, audience: () => traffic.fleet });
   const self = localPeer(meshId(trustDomain, namespace, service));
   const by = `module ${service}`;
   // A worker's timers end with the request that made them: none may be shared.
   const wheel = timerPerAlarm(clock);
-  const handler = outbound({ ...traffic, wheel, ids: randomIds(), by, self: () => self, namespace, send: parts.send(clock) });
+  const handler = outbound({
+    ...traffic,
+    wheel,
+    ids: randomIds(),
+    by,
+    self: () => self,
+    namespace,
+    send: parts.send(clock),
+  });
   return new ModuleMesh({ source, handler, clock, by }, parts.close);
 }
 
@@ -99,7 +117,9 @@ export function assembleMesh(options: MeshSelfOptions, parts: MeshParts): Mesh {
  * does, the instances stay, and a call says why it cannot be made.
  */
 function callable(snapshot: Snapshot, instances: readonly InstanceRecord[]): readonly InstanceRecord[] {
-  return instances.filter(({ namespace, service }) => (snapshot.services.get(`${namespace}/${service}`)?.endpoints.length ?? 0) === 0);
+  return instances.filter(
+    ({ namespace, service }) => (snapshot.services.get(`${namespace}/${service}`)?.endpoints.length ?? 0) === 0,
+  );
 }
 
 class ModuleMesh implements Mesh {

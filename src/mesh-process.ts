@@ -59,7 +59,11 @@ export function createMesh(options: ProcessMeshOptions): Mesh {
   });
 }
 
-function openControl(url: string, identity: WorkloadCertificate | null, options: ProcessMeshOptions): { store: Store; close(): void } {
+function openControl(
+  url: string,
+  identity: WorkloadCertificate | null,
+  options: ProcessMeshOptions,
+): { store: Store; close(): void } {
   const { transport = currentRuntime().transport, clock = systemClock, random } = options;
   if (!/^https:\/\//.test(url) || !URL.canParse(url)) {
     throw new MeshError("ERR_OPTION_INVALID", `"${url}" is not the URL of a control plane`, {
@@ -67,9 +71,14 @@ function openControl(url: string, identity: WorkloadCertificate | null, options:
     });
   }
   if (identity === null) {
-    throw new MeshError("ERR_OPTION_INVALID", `The control plane at ${url} has to know who asks, and no identity is given`, {
-      advice: "Get one with acquireIdentity({ service, control, token }), or take createMesh of fetchmesh with a reader token",
-    });
+    throw new MeshError(
+      "ERR_OPTION_INVALID",
+      `The control plane at ${url} has to know who asks, and no identity is given`,
+      {
+        advice:
+          "Get one with acquireIdentity({ service, control, token }), or take createMesh of fetchmesh with a reader token",
+      },
+    );
   }
   const fetch = fetchAs(identity, transport, clock);
   const store = httpStore({ control: url, fetch, clock, ...(random !== undefined && { random }) });

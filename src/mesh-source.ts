@@ -132,7 +132,7 @@ export class PulledSource implements MeshSource {
     const { clock, mesh, onChange } = this.#options;
     const { config, registry } = this.#store;
     const [stored, instances] = await Promise.all([config.current(), registry.instances()]);
-    let refusal: unknown = null;
+    let refusal: MeshError | null = null;
     let next = this.snapshot;
     if (stored === null) next ??= emptySnapshot();
     else if (next === null || compareVersions(stored, next) > 0) {
@@ -141,11 +141,11 @@ export class PulledSource implements MeshSource {
       } catch (reason) {
         // The endpoints are news all the same.
         if (next === null) throw reason;
-        refusal = reason;
+        refusal = MeshError.from(reason);
       }
     }
     // A request that asked later may have been answered sooner.
-    if (this.snapshot === null || compareVersions(next as Snapshot, this.snapshot) > 0) this.snapshot = next as Snapshot;
+    if (this.snapshot === null || compareVersions(next, this.snapshot) > 0) this.snapshot = next;
     this.#lookedAtMs = clock.nowMs();
     onChange(this.snapshot, instances);
     if (refusal !== null) throw refusal;

@@ -11,7 +11,10 @@ import type { Dial } from "./wire/pool-options.ts";
 
 /** Made once per endpoint and certificate, not per request. */
 export function peerDials(clock: Clock, workload: () => WorkloadCertificate | null): (endpoint: EndpointState) => Dial {
-  const dials = new WeakMap<EndpointState, { readonly dial: Dial; readonly record: EndpointState["record"]; readonly state: WorkloadState | null }>();
+  const dials = new WeakMap<
+    EndpointState,
+    { readonly dial: Dial; readonly record: EndpointState["record"]; readonly state: WorkloadState | null }
+  >();
   return (endpoint) => {
     const { record } = endpoint;
     const state = record.identity === null ? null : (workload()?.current ?? null);
@@ -28,7 +31,8 @@ function makeDial(clock: Clock, { record }: EndpointState, state: WorkloadState 
   const connect: ConnectOptions = { host, port };
   if (identity === null) return { key: `plain ${record.address}`, connect };
   // An endpoint that must prove who it is, and nobody to believe: a handshake that trusts no root fails, and says why.
-  if (state === null) return { key: `untrusted ${record.address}`, connect: { ...connect, tls: { trust: { rootsPem: [] } } } };
+  if (state === null)
+    return { key: `untrusted ${record.address}`, connect: { ...connect, tls: { trust: { rootsPem: [] } } } };
   const verifyPeer = peerVerifier(state.spiffeId.trustDomain, identity, () => clock.epochMs());
   return {
     key: `${identity} ${record.address} ${state.generation}`,

@@ -42,9 +42,13 @@ export async function acquireIdentity(options: IdentityOptions): Promise<Workloa
   const { service, namespace = "default", control = null, token = null, svidDir = null, stateDir = null } = options;
   const { clock = systemClock, random = systemRandom, events = {} } = options;
   if (token === null && svidDir === null && stateDir === null) {
-    throw new MeshError("ERR_OPTION_INVALID", `There is nothing to become ${service} with: no join token, SVID directory or state directory is given`, {
-      advice: "Pass token (fetchmesh token create --service NAME), or svidDir",
-    });
+    throw new MeshError(
+      "ERR_OPTION_INVALID",
+      `There is nothing to become ${service} with: no join token, SVID directory or state directory is given`,
+      {
+        advice: "Pass token (fetchmesh token create --service NAME), or svidDir",
+      },
+    );
   }
   const { transport, files, process } = currentRuntime();
   const write = options.log ?? ((text: string) => process.writeError(text));

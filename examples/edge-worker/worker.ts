@@ -18,6 +18,7 @@ interface Context {
 /** One for the isolate: config, and what was learnt about endpoints, outlive a request. */
 let mesh: Mesh | undefined;
 
+// oxlint-disable-next-line import/no-default-export -- what a worker platform looks for
 export default {
   /** `/orders/42` is asked of the service `orders` as `/42`. */
   fetch(request: Request, { CONTROL_URL, READER_TOKEN }: Env, context: Context): Promise<Response> {

@@ -46,7 +46,8 @@ export class PlatformBody implements Pick<BodySource, "whole" | "length" | "isPi
       {
         pull: async (controller) => {
           while (next >= this.#dropped + this.#kept.length && !this.#isOver) await (this.#reading ??= this.#read());
-          if (attempt !== this.#attempts || next < this.#dropped) return controller.error(new TypeError("The body is being read by another attempt"));
+          if (attempt !== this.#attempts || next < this.#dropped)
+            return controller.error(new TypeError("The body is being read by another attempt"));
           if (this.failure !== null) return controller.error(this.failure);
           const chunk = this.#kept[next - this.#dropped];
           if (chunk === undefined) return controller.close();
@@ -74,7 +75,8 @@ export class PlatformBody implements Pick<BodySource, "whole" | "length" | "isPi
       this.#reader ??= this.#stream.getReader();
       const { done, value } = await this.#reader.read();
       if (done) this.#isOver = true;
-      else if (!((value as unknown) instanceof Uint8Array)) throw new TypeError("The body stream holds something that is not bytes");
+      else if (!((value as unknown) instanceof Uint8Array))
+        throw new TypeError("The body stream holds something that is not bytes");
       else {
         this.#kept.push(value);
         this.#keptBytes += value.length;

@@ -15,6 +15,7 @@ export function hopsProblem(hops: number): MeshError | null {
   // Written so that NaN, which only a liar sends, is too many.
   if (hops < maxHops) return null;
   return new MeshError("ERR_LOOP_DETECTED", `The request has made ${maxHops} hops through the mesh`, {
-    advice: "Look for a service whose endpoint is a sidecar's own port, or for services that call each other in a circle",
+    advice:
+      "Look for a service whose endpoint is a sidecar's own port, or for services that call each other in a circle",
   });
 }

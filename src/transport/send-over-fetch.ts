@@ -43,9 +43,13 @@ export function sendOverFetch(deps: SendOverFetchDeps): Handler<Dispatched> {
 
 function unprovable(address: string, identity: string, { name, capabilities }: FetchTransport): MeshError {
   const gap = capabilities.gaps["peer-identity"];
-  return new MeshError("ERR_CAPABILITY_MISSING", `${address} must prove to be ${identity}, which the transport "${name}" cannot check`, {
-    advice: `List endpoints in the Service document, such as those of a gateway, or call from where there are sockets${gap === undefined ? "" : ` (${gap})`}`,
-  });
+  return new MeshError(
+    "ERR_CAPABILITY_MISSING",
+    `${address} must prove to be ${identity}, which the transport "${name}" cannot check`,
+    {
+      advice: `List endpoints in the Service document, such as those of a gateway, or call from where there are sockets${gap === undefined ? "" : ` (${gap})`}`,
+    },
+  );
 }
 
 /** The request as the endpoint gets it: the caller's, with the mesh's edits, to the rewritten target. */

@@ -16,10 +16,17 @@ describe("the bundle of an edge worker", () => {
   });
 
   it("reaches no file that is of no use in a worker, so that no bundler has to leave it out", () => {
-    const useless = /^(?:src\/(?:wire|cli)\/|src\/runtime\/(?!contract|edge|fetch-transport)|src\/sidecar|node_modules\/(?!zod\/))/;
-    assert.deepEqual(worker.inputs.filter((file) => useless.test(file) && !/^src\/wire\/(?:chars|fields|message)\.ts$/.test(file)), []);
+    const useless =
+      /^(?:src\/(?:wire|cli)\/|src\/runtime\/(?!contract|edge|fetch-transport)|src\/sidecar|node_modules\/(?!zod\/))/;
+    assert.deepEqual(
+      worker.inputs.filter((file) => useless.test(file) && !/^src\/wire\/(?:chars|fields|message)\.ts$/.test(file)),
+      [],
+    );
     // Error messages in sixty languages.
-    assert.deepEqual(worker.used.filter((file) => file.includes("/locales/")), []);
+    assert.deepEqual(
+      worker.used.filter((file) => file.includes("/locales/")),
+      [],
+    );
   });
 
   it(`is at most 48 KB compressed`, (t) => {

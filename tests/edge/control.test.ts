@@ -23,14 +23,23 @@ describe("createMesh() in workerd, config from a control plane", () => {
     return String(body["token"]);
   };
   const publish = async (...documents: object[]): Promise<void> => {
-    const { status, body } = await plane.call("POST", "/v1/apply", { sources: [{ file: "test.yaml", text: documents.map((document) => JSON.stringify(document)).join("\n---\n") }] });
+    const { status, body } = await plane.call("POST", "/v1/apply", {
+      sources: [{ file: "test.yaml", text: documents.map((document) => JSON.stringify(document)).join("\n---\n") }],
+    });
     assert.equal(status, 200, JSON.stringify(body));
   };
-  const start = (token: string): Promise<Worker> => startWorker(script, { text: { CONTROL_URL: controlUrl, READER_TOKEN: token }, rootPem: plane.plane.rootPem });
-  const nameBehind = async (path: string): Promise<string> => ((await (await fetch(worker.url + path)).json()) as Echo).name;
+  const start = (token: string): Promise<Worker> =>
+    startWorker(script, { text: { CONTROL_URL: controlUrl, READER_TOKEN: token }, rootPem: plane.plane.rootPem });
+  const nameBehind = async (path: string): Promise<string> =>
+    ((await (await fetch(worker.url + path)).json()) as Echo).name;
 
   before(async () => {
-    [plane, first, second, { text: script }] = await Promise.all([startPlane(), startUpstream("first"), startUpstream("second"), bundle("examples/edge-worker/worker.ts")]);
+    [plane, first, second, { text: script }] = await Promise.all([
+      startPlane(),
+      startUpstream("first"),
+      startUpstream("second"),
+      bundle("examples/edge-worker/worker.ts"),
+    ]);
     // workerd compares host names with DNS names of a certificate, and an address is none.
     controlUrl = plane.plane.address.replace("127.0.0.1", "localhost");
     await publish(service("orders", [first.address]));
@@ -51,7 +60,16 @@ describe("createMesh() in workerd, config from a control plane", () => {
   });
 
   it("follows a new version within the refresh time", async () => {
-    await publish(service("orders-next", [second.address]), route("orders", [{ matches: [{ headers: [{ name: "x-canary", value: "yes" }] }], backendRefs: [{ name: "orders-next", port: 80 }] }, { backendRefs: [{ name: "orders", port: 80 }] }]));
+    await publish(
+      service("orders-next", [second.address]),
+      route("orders", [
+        {
+          matches: [{ headers: [{ name: "x-canary", value: "yes" }] }],
+          backendRefs: [{ name: "orders-next", port: 80 }],
+        },
+        { backendRefs: [{ name: "orders", port: 80 }] },
+      ]),
+    );
     const startedMs = performance.now();
     await eventually("the canary to be routed", async () => {
       const response = await fetch(`${worker.url}/orders/`, { headers: { "x-canary": "yes" } });
@@ -82,7 +100,10 @@ describe("createMesh() in workerd, config from a control plane", () => {
     const version = stored.version + 1;
     const published = plane.store.config;
     const { current, pointer } = published;
-    Object.assign(published, { current: async () => ({ ...stored, version, body: "{ not JSON" }), pointer: async () => ({ epoch: stored.epoch, version }) });
+    Object.assign(published, {
+      current: async () => ({ ...stored, version, body: "{ not JSON" }),
+      pointer: async () => ({ epoch: stored.epoch, version }),
+    });
     try {
       for (let i = 0; i < 5; i++) {
         assert.equal(await nameBehind("/orders/"), "first");
@@ -99,7 +120,10 @@ describe("createMesh() in workerd, config from a control plane", () => {
     await eventually("the version after that", async () => (await nameBehind("/orders/")) === "first");
   });
 
-  for (const [what, token] of [["no token", ""], ["a token of nobody's", `${"x".repeat(30)}.${"y".repeat(30)}.${"z".repeat(30)}`]] as const) {
+  for (const [what, token] of [
+    ["no token", ""],
+    ["a token of nobody's", `${"x".repeat(30)}.${"y".repeat(30)}.${"z".repeat(30)}`],
+  ] as const) {
     it(`says what to do with ${what}: 503, and nothing is routed`, async () => {
       const stranger = await start(token);
       try {
@@ -131,7 +155,21 @@ describe("createMesh() in workerd, config from a control plane", () => {
 
   it("says why it cannot call an instance that has to prove who it is, and calls listed endpoints instead", async () => {
     const record = {
-      id: "pay-1", service: "pay", namespace: "default", address: "127.0.0.1:1", addressH2: null, spiffeId: "spiffe://mesh.local/ns/default/sa/pay", zone: null, weight: 1, runtime: "node 26", appliedEpoch: "", appliedVersion: 0, state: "applied", reason: null, certificateExpiresAt: null, seenAtMs: Date.now(),
+      id: "pay-1",
+      service: "pay",
+      namespace: "default",
+      address: "127.0.0.1:1",
+      addressH2: null,
+      spiffeId: "spiffe://mesh.local/ns/default/sa/pay",
+      zone: null,
+      weight: 1,
+      runtime: "node 26",
+      appliedEpoch: "",
+      appliedVersion: 0,
+      state: "applied",
+      reason: null,
+      certificateExpiresAt: null,
+      seenAtMs: Date.now(),
     } as const;
     await plane.store.registry.register(record, 60_000);
     await eventually("the instance to be known", async () => (await fetch(`${worker.url}/pay/`)).status !== 404);

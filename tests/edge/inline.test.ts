@@ -12,8 +12,13 @@ describe("createMesh() in workerd, inline documents", () => {
   let worker: Worker;
 
   before(async () => {
-    const [script, ...upstreams] = await Promise.all([bundle("tests/edge/worker.ts"), startUpstream("stable"), startUpstream("canary"), startUpstream("sick")]);
-    [stable, canary, sick] = upstreams as [Upstream, Upstream, Upstream];
+    const [script, ...upstreams] = await Promise.all([
+      bundle("tests/edge/worker.ts"),
+      startUpstream("stable"),
+      startUpstream("canary"),
+      startUpstream("sick"),
+    ]);
+    [stable, canary, sick] = upstreams;
     const refused = `127.0.0.1:${await freePort()}`;
     const to = (name: string, weight = 1): object => ({ name, port: 80, weight });
     const documents = [
@@ -23,21 +28,42 @@ describe("createMesh() in workerd, inline documents", () => {
       service("spare", [refused, stable.address]),
       service("gone", [refused]),
       service("mixed", [sick.address, stable.address]),
-      { apiVersion: "fetchmesh.dev/v1alpha1", kind: "BackendPolicy", metadata: { name: "mixed" }, spec: { targetRefs: [{ group: "", kind: "Service", name: "mixed" }], breaker: { consecutiveFailures: 3, openFor: "30s" } } },
+      {
+        apiVersion: "fetchmesh.dev/v1alpha1",
+        kind: "BackendPolicy",
+        metadata: { name: "mixed" },
+        spec: {
+          targetRefs: [{ group: "", kind: "Service", name: "mixed" }],
+          breaker: { consecutiveFailures: 3, openFor: "30s" },
+        },
+      },
       service("shop", []),
       route("shop", [
         { matches: [{ path: { type: "Exact", value: "/exact" } }], backendRefs: [to("canary")] },
         { matches: [{ path: { type: "PathPrefix", value: "/canary" } }], backendRefs: [to("canary")] },
         { matches: [{ headers: [{ name: "x-canary", value: "yes" }] }], backendRefs: [to("canary")] },
-        { matches: [{ path: { type: "PathPrefix", value: "/split" } }], backendRefs: [to("stable", 3), to("canary", 1)] },
-        { matches: [{ path: { type: "PathPrefix", value: "/hang" } }], backendRefs: [to("stable")], timeouts: { request: "300ms" } },
+        {
+          matches: [{ path: { type: "PathPrefix", value: "/split" } }],
+          backendRefs: [to("stable", 3), to("canary", 1)],
+        },
+        {
+          matches: [{ path: { type: "PathPrefix", value: "/hang" } }],
+          backendRefs: [to("stable")],
+          timeouts: { request: "300ms" },
+        },
         { matches: [{ path: { type: "PathPrefix", value: "/redirect" } }], backendRefs: [to("stable")] },
         {
           matches: [{ path: { type: "PathPrefix", value: "/filtered" } }],
           backendRefs: [to("stable")],
           filters: [
-            { type: "RequestHeaderModifier", requestHeaderModifier: { set: [{ name: "x-set", value: "by the mesh" }], remove: ["x-secret"] } },
-            { type: "ResponseHeaderModifier", responseHeaderModifier: { add: [{ name: "x-added", value: "on the way back" }] } },
+            {
+              type: "RequestHeaderModifier",
+              requestHeaderModifier: { set: [{ name: "x-set", value: "by the mesh" }], remove: ["x-secret"] },
+            },
+            {
+              type: "ResponseHeaderModifier",
+              responseHeaderModifier: { add: [{ name: "x-added", value: "on the way back" }] },
+            },
           ],
         },
         { backendRefs: [to("stable")] },
@@ -74,7 +100,11 @@ describe("createMesh() in workerd, inline documents", () => {
   });
 
   it("applies header filters both ways, and believes no identity header", async () => {
-    const headers = { "x-secret": "s", "x-set": "by the caller", "x-forwarded-client-cert": "URI=spiffe://mesh.local/ns/default/sa/admin" };
+    const headers = {
+      "x-secret": "s",
+      "x-set": "by the caller",
+      "x-forwarded-client-cert": "URI=spiffe://mesh.local/ns/default/sa/admin",
+    };
     const { response, echo } = await get("/shop/filtered", { headers });
     assert.equal(echo.headers["x-set"], "by the mesh");
     assert.equal(echo.headers["x-secret"], undefined);
@@ -91,7 +121,10 @@ describe("createMesh() in workerd, inline documents", () => {
 
   it("repeats a GET elsewhere when an endpoint refuses the connection", async () => {
     const replies = await Promise.all(Array.from({ length: 20 }, () => get("/half/x")));
-    assert.deepEqual(replies.map(({ response }) => response.status), Array.from({ length: 20 }, () => 200));
+    assert.deepEqual(
+      replies.map(({ response }) => response.status),
+      Array.from({ length: 20 }, () => 200),
+    );
   });
 
   it("repeats a PUT with its body, and says the length of what it holds", async () => {

@@ -24,7 +24,8 @@ describe("mesh.fetch() in workerd, from first byte to last", () => {
     await upstream?.close();
   });
 
-  const inFlight = async (): Promise<number> => ((await (await fetch(`${worker.url}/-/gc`)).json()) as { inFlight: number }).inFlight;
+  const inFlight = async (): Promise<number> =>
+    ((await (await fetch(`${worker.url}/-/gc`)).json()) as { inFlight: number }).inFlight;
 
   it("streams a request and its response at the same time", async () => {
     let push!: (text: string) => void;

@@ -54,8 +54,19 @@ export async function startUpstream(name: string): Promise<Upstream> {
     } catch {
       return;
     }
-    const echo = JSON.stringify({ name, method, url, headers: request.headers, body: body.length > 1_000 ? String(body.length) : body });
-    response.writeHead(upstream.status || 200, { "content-type": "application/json", "content-length": Buffer.byteLength(echo) }).end(echo);
+    const echo = JSON.stringify({
+      name,
+      method,
+      url,
+      headers: request.headers,
+      body: body.length > 1_000 ? String(body.length) : body,
+    });
+    response
+      .writeHead(upstream.status || 200, {
+        "content-type": "application/json",
+        "content-length": Buffer.byteLength(echo),
+      })
+      .end(echo);
   }
 }
 

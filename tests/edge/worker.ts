@@ -2,7 +2,12 @@
 import { createMesh, type Mesh } from "../../mod.ts";
 
 interface Env {
-  readonly OPTIONS: { readonly documents?: readonly unknown[]; readonly store?: string; readonly token?: string; readonly refreshMs?: number };
+  readonly OPTIONS: {
+    readonly documents?: readonly unknown[];
+    readonly store?: string;
+    readonly token?: string;
+    readonly refreshMs?: number;
+  };
 }
 
 interface Context {
@@ -15,18 +20,25 @@ createMesh({ service: "early", store: { documents: [] } });
 let mesh: Mesh | undefined;
 let inFlight = 0;
 
+// oxlint-disable-next-line import/no-default-export -- what a worker platform looks for
 export default {
   async fetch(request: Request, env: Env, context: Context): Promise<Response> {
     const { documents, store = "", ...options } = env.OPTIONS;
     const events = { requestStarted: () => void inFlight++, requestFinished: () => void inFlight-- };
-    mesh ??= createMesh({ service: "edge", store: documents === undefined ? store : { documents }, events, ...options });
+    mesh ??= createMesh({
+      service: "edge",
+      store: documents === undefined ? store : { documents },
+      events,
+      ...options,
+    });
     const { pathname, search } = new URL(request.url);
     const [, service = "", ...path] = pathname.split("/");
     if (service === "-") return report(path[0] ?? "");
     const target = `http://${service}/${path.join("/")}${search}`;
     // A body as applications make them, which the platform holds as bytes.
     const text = request.headers.get("x-text");
-    if (text !== null) return mesh.fetch(target, { method: request.method, body: text, headers: { "content-type": "text/plain" } });
+    if (text !== null)
+      return mesh.fetch(target, { method: request.method, body: text, headers: { "content-type": "text/plain" } });
     const timeout = request.headers.get("x-give-up-after");
     if (timeout !== null) return givingUp(mesh, target, Number(timeout));
     const response = await mesh.fetch(new Request(target, request), { waitUntil: (work) => context.waitUntil(work) });

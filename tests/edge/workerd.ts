@@ -39,15 +39,25 @@ export async function bundle(entry: string): Promise<Bundle> {
     logLevel: "silent",
   });
   const { text, contents } = outputFiles[0]!;
-  return { text, gzipBytes: gzipSync(contents).length, inputs: Object.keys(metafile.inputs), used: used(metafile), external: externals(metafile) };
+  return {
+    text,
+    gzipBytes: gzipSync(contents).length,
+    inputs: Object.keys(metafile.inputs),
+    used: used(metafile),
+    external: externals(metafile),
+  };
 }
 
 function used({ outputs }: Metafile): string[] {
-  return Object.values(outputs).flatMap(({ inputs }) => Object.keys(inputs).filter((file) => inputs[file]!.bytesInOutput > 0));
+  return Object.values(outputs).flatMap(({ inputs }) =>
+    Object.keys(inputs).filter((file) => inputs[file]!.bytesInOutput > 0),
+  );
 }
 
 function externals({ outputs }: Metafile): string[] {
-  return Object.values(outputs).flatMap(({ imports }) => imports.filter(({ external }) => external === true).map(({ path }) => path));
+  return Object.values(outputs).flatMap(({ imports }) =>
+    imports.filter(({ external }) => external === true).map(({ path }) => path),
+  );
 }
 
 export interface WorkerOptions {
@@ -71,10 +81,14 @@ export async function startWorker(script: string, options: WorkerOptions = {}): 
   writeFileSync(join(folder.path, "config.capnp"), config(options));
   if (options.rootPem !== undefined) writeFileSync(join(folder.path, "root.pem"), options.rootPem);
   // Descriptor 3 gets the ports that were chosen.
-  const child = spawn(findWorkerd(), ["serve", "--control-fd=3", "config.capnp"], { cwd: folder.path, stdio: ["ignore", "pipe", "pipe", "pipe"] });
+  const child = spawn(findWorkerd(), ["serve", "--control-fd=3", "config.capnp"], {
+    cwd: folder.path,
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
+  });
   let output = "";
   let control = "";
-  for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", (text: string) => (output += text));
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding("utf8").on("data", (text: string) => (output += text));
   (child.stdio[3] as Readable).setEncoding("utf8").on("data", (text: string) => (control += text));
   const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));
   const stop = async (): Promise<void> => {
@@ -96,7 +110,9 @@ export async function startWorker(script: string, options: WorkerOptions = {}): 
 
 function config({ json = {}, text = {}, rootPem }: WorkerOptions): string {
   const bindings = [
-    ...Object.entries(json).map(([name, value]) => `(name = "${name}", json = ${JSON.stringify(JSON.stringify(value))})`),
+    ...Object.entries(json).map(
+      ([name, value]) => `(name = "${name}", json = ${JSON.stringify(JSON.stringify(value))})`,
+    ),
     ...Object.entries(text).map(([name, value]) => `(name = "${name}", text = ${JSON.stringify(value)})`),
   ];
   const tls = rootPem === undefined ? "" : `, tlsOptions = (trustedCertificates = [embed "root.pem"])`;
@@ -119,6 +135,10 @@ const edge :Workerd.Worker = (
 }
 
 function findWorkerd(): string {
-  const paths = [process.env["WORKERD"] ?? "", join(root, ".cache/bin/workerd"), join(root, "node_modules/.bin/workerd")];
+  const paths = [
+    process.env["WORKERD"] ?? "",
+    join(root, ".cache/bin/workerd"),
+    join(root, "node_modules/.bin/workerd"),
+  ];
   return paths.find((path) => path !== "" && existsSync(path)) ?? "workerd";
 }

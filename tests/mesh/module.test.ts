@@ -4,7 +4,13 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { acquireIdentity, createMesh, createSidecar, type Sidecar, type WorkloadCertificate } from "../../src/sidecar.ts";
+import {
+  acquireIdentity,
+  createMesh,
+  createSidecar,
+  type Sidecar,
+  type WorkloadCertificate,
+} from "../../src/sidecar.ts";
 import { startPlane, type TestPlane } from "../control/_plane.ts";
 import { eventually } from "../support/ports.ts";
 import { currentRuntime, startProcess } from "../support/processes.ts";
@@ -18,7 +24,8 @@ describe("createMesh() of fetchmesh/sidecar", () => {
   let sidecar: Sidecar;
   let identity: WorkloadCertificate;
 
-  const token = async (service: string): Promise<string> => String((await plane.call("POST", "/v1/tokens", { service })).body["token"]);
+  const token = async (service: string): Promise<string> =>
+    String((await plane.call("POST", "/v1/tokens", { service })).body["token"]);
 
   before(async () => {
     plane = await startPlane();
@@ -26,7 +33,9 @@ describe("createMesh() of fetchmesh/sidecar", () => {
       let body = "";
       request.setEncoding("utf8").on("data", (text: string) => (body += text));
       request.on("end", () => {
-        response.writeHead(request.url === "/teapot" ? 418 : 200, { "x-seen": request.headers["x-forwarded-client-cert"] ?? "" });
+        response.writeHead(request.url === "/teapot" ? 418 : 200, {
+          "x-seen": request.headers["x-forwarded-client-cert"] ?? "",
+        });
         response.end(`${request.method} ${request.url} ${body}`);
       });
     });
@@ -77,12 +86,21 @@ describe("createMesh() of fetchmesh/sidecar", () => {
         apiVersion: "security.istio.io/v1",
         kind: "AuthorizationPolicy",
         metadata: { name: "nobody-deletes" },
-        spec: { selector: { matchLabels: { app: "orders" } }, action: "DENY", rules: [{ to: [{ operation: { methods: ["DELETE"] } }] }] },
+        spec: {
+          selector: { matchLabels: { app: "orders" } },
+          action: "DENY",
+          rules: [{ to: [{ operation: { methods: ["DELETE"] } }] }],
+        },
       };
-      const { status, body } = await plane.call("POST", "/v1/apply", { sources: [{ file: "policy.json", text: JSON.stringify(policy) }] });
+      const { status, body } = await plane.call("POST", "/v1/apply", {
+        sources: [{ file: "policy.json", text: JSON.stringify(policy) }],
+      });
       assert.equal(status, 200, JSON.stringify(body));
       await eventually("the module to have the version", () => mesh.version === Number(body["version"]), 1_000);
-      await eventually("the sidecar to refuse", async () => (await mesh.fetch("http://orders/x", { method: "DELETE" })).status === 403);
+      await eventually(
+        "the sidecar to refuse",
+        async () => (await mesh.fetch("http://orders/x", { method: "DELETE" })).status === 403,
+      );
       assert.equal((await mesh.fetch("http://orders/x")).status, 200);
     } finally {
       await mesh.close();
@@ -91,7 +109,12 @@ describe("createMesh() of fetchmesh/sidecar", () => {
 
   it("believes no endpoint that is not the service it is listed for, and none without an identity of its own", async () => {
     const address = sidecar.ready.inbound;
-    const listed = (name: string): object => ({ apiVersion: "fetchmesh.dev/v1alpha1", kind: "Service", metadata: { name }, spec: { endpoints: [{ address, identity: `spiffe://mesh.local/ns/default/sa/${name}` }] } });
+    const listed = (name: string): object => ({
+      apiVersion: "fetchmesh.dev/v1alpha1",
+      kind: "Service",
+      metadata: { name },
+      spec: { endpoints: [{ address, identity: `spiffe://mesh.local/ns/default/sa/${name}` }] },
+    });
     const documents = [listed("orders"), listed("billing")];
     const member = createMesh({ service: "web", store: { documents }, identity });
     const stranger = createMesh({ service: "web", store: { documents } });
@@ -107,14 +130,21 @@ describe("createMesh() of fetchmesh/sidecar", () => {
   });
 
   it("refuses a control plane without an identity, and says where one comes from", () => {
-    assert.throws(() => createMesh({ service: "web", store: plane.plane.address }), { code: "ERR_OPTION_INVALID", message: /no identity is given/ });
+    assert.throws(() => createMesh({ service: "web", store: plane.plane.address }), {
+      code: "ERR_OPTION_INVALID",
+      message: /no identity is given/,
+    });
     assert.throws(() => createMesh({ service: "web", store: "orders.yaml", identity }), { code: "ERR_OPTION_INVALID" });
   });
 
   it("examples/in-process runs, and ends by itself", async () => {
     const args = { node: [], bun: [], deno: ["run", "-A", "--no-check"] }[currentRuntime];
     const env = { FETCHMESH_TOKEN: await token("report") };
-    const child = startProcess(currentRuntime, [...args, join(root, "examples/in-process/app.ts"), plane.plane.address, "http://orders/"], { env });
+    const child = startProcess(
+      currentRuntime,
+      [...args, join(root, "examples/in-process/app.ts"), plane.plane.address, "http://orders/"],
+      { env },
+    );
     const timer = setTimeout(() => child.signal("SIGKILL"), 20_000);
     const { code, stdout, stderr } = await child.exit;
     clearTimeout(timer);
