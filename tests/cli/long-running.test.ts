@@ -182,7 +182,11 @@ describe("long-running verbs", () => {
     const app = `127.0.0.1:${(server.address() as { port: number }).port}`;
     const sidecar = start(["sidecar", "--dir", dir, "--service", "stuck", "--app", app, ...free]);
     const outbound = String((await sidecar.ready())["outbound"]);
-    const hanging = get(outbound, "/", "stuck").catch(() => null);
+    // Until its own registration has come back to it, the sidecar knows no such service.
+    const hang = async (): Promise<void> => {
+      while ((await get(outbound, "/", "stuck")).status === 404) await delay(20);
+    };
+    const hanging = hang().catch(() => null);
     await eventually(
       "the request",
       () => new Promise<boolean>((resolve) => server.getConnections((_, count) => resolve(count > 0))),
