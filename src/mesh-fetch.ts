@@ -3,7 +3,7 @@ import type { Clock } from "./clock.ts";
 import { MeshError } from "./errors.ts";
 import { Exchange, type Accepted, type ConnectionFacts, type Handler } from "./exchange.ts";
 import { PlatformHead } from "./listener/platform-head.ts";
-import { PlatformRequest } from "./listener/platform-request.ts";
+import type { PlatformRequest } from "./listener/platform-request.ts";
 import type { MeshSource, WaitUntil } from "./mesh-source.ts";
 import { problemResponse } from "./problem.ts";
 

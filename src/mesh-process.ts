@@ -65,7 +65,7 @@ function openControl(
   options: ProcessMeshOptions,
 ): { store: Store; close(): void } {
   const { transport = currentRuntime().transport, clock = systemClock, random } = options;
-  if (!/^https:\/\//.test(url) || !URL.canParse(url)) {
+  if (!url.startsWith("https://") || !URL.canParse(url)) {
     throw new MeshError("ERR_OPTION_INVALID", `"${url}" is not the URL of a control plane`, {
       advice: "Give https://HOST:PORT, documents, or a store that the application opened",
     });
