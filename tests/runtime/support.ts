@@ -13,7 +13,7 @@ export interface Gap {
   readonly link: string;
 }
 
-export type Feature = "certificate-reason" | "reset-with-tls" | "fetch-host-override" | "fetch-error-facts";
+export type Feature = "certificate-reason" | "reset-with-tls";
 
 export const gaps: Readonly<Record<RuntimeName, Readonly<Partial<Record<Feature, Gap>>>>> = {
   bun: {},
