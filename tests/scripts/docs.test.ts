@@ -12,7 +12,12 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 const read = (file: string): string => readFileSync(join(root, file), "utf8");
 
 const documents = [
-  ...["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "THREAT_MODEL.md"],
+  "README.md",
+  "ARCHITECTURE.md",
+  "CONTRIBUTING.md",
+  "CHANGELOG.md",
+  "SECURITY.md",
+  "THREAT_MODEL.md",
   ...globSync(["docs/*.md", "examples/*/README.md"], { cwd: root }),
 ];
 const operations = read("docs/operations.md");
@@ -52,8 +57,10 @@ describe("documentation", () => {
     const readme = read("README.md");
     const scripts = (JSON.parse(read("package.json")) as { scripts: object }).scripts;
     const tasks = (JSON.parse(read("deno.json")) as { tasks: object }).tasks;
-    for (const [, name] of readme.matchAll(/\bbun run ([a-z]+)/g)) assert.ok(Object.hasOwn(scripts, name!), name);
-    for (const [, name] of readme.matchAll(/\bdeno task ([a-z]+)/g)) assert.ok(Object.hasOwn(tasks, name!), name);
+    for (const [, name] of readme.matchAll(/\bbun run ([a-z]+)/g))
+      assert.ok(Object.hasOwn(scripts, name!), `bun run ${name}`);
+    for (const [, name] of readme.matchAll(/\bdeno task ([a-z]+)/g))
+      assert.ok(Object.hasOwn(tasks, name!), `deno task ${name}`);
   });
 
   it("docs/operations.md has every error code with its status, flag and blame", () => {
