@@ -98,9 +98,11 @@ export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
     callers: (service) => registryFollower.callers(service),
     config: configFollower,
     started: Promise.all([configFollower.started, registryFollower.started]).then(() => undefined),
-    announce(address) {
+    async announce(address) {
       announcement = announce({ store, clock, random, record: () => record(address) });
-      return announcement.started;
+      await announcement.started;
+      // Ready includes knowing oneself: the first call through this outbound port may well be to this service.
+      await registryFollower.look();
     },
     async withdraw() {
       await announcement?.stop();
