@@ -7,7 +7,7 @@ export interface BenchOptions {
   readonly store: string | undefined;
   readonly rounds: number;
   readonly seconds: number;
-  readonly warmUpSeconds: number;
+  readonly warmUpRequests: number;
   readonly connections: number;
   /** Ids of systems; undefined is all of them. */
   readonly only: readonly string[] | undefined;
@@ -23,7 +23,7 @@ export const usage = `Usage: scripts/bench [--quick] [--json FILE] [--rounds N] 
 --quick    3 rounds of 2 s, and bench/RESULTS.md stays as it is (default: 8 rounds of 3 s)
 --json     also write every sample to FILE
 --only     direct,nginx,bun,deno,node,bun-bytes,deno-bytes,node-bytes
---cases    get,post,rate
+--cases    get,post,rate (a full run takes about ten minutes)
 --store    where the sidecars take their config from (default: file:, in a temporary folder)`;
 
 export function parseBenchOptions(args: readonly string[]): BenchOptions {
@@ -46,7 +46,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
     store: values.store,
     rounds: number("--rounds", values.rounds ?? (quick ? "3" : "8")),
     seconds: number("--seconds", values.seconds ?? (quick ? "2" : "3")),
-    warmUpSeconds: quick ? 3 : 5,
+    warmUpRequests: quick ? 30_000 : 80_000,
     connections: 32,
     only: values.only?.split(","),
     cases: (values.cases ?? "get,post,rate").split(","),
