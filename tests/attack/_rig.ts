@@ -23,7 +23,11 @@ export interface Rig {
   /** The certificate of `web`, for raw clients at the inbound port. */
   readonly peer: TestLeaf;
   readonly logs: string[];
-  sidecar(service: string, app: { readonly host: string; readonly port: number }, more?: Partial<SidecarOptions>): Promise<Sidecar>;
+  sidecar(
+    service: string,
+    app: { readonly host: string; readonly port: number },
+    more?: Partial<SidecarOptions>,
+  ): Promise<Sidecar>;
   /** A raw connection to the outbound port of `web`, plain, or to the inbound port of `orders`, as `web`. */
   open(door: Door): Promise<RawClient>;
   apply(text: string): Promise<number>;
@@ -86,11 +90,19 @@ export async function startRig(options: Partial<SidecarOptions> = {}): Promise<R
         ? rawClient(web.ready.outbound)
         : rawClient(orders.ready.inbound, { tls: { identity: peer.identity, trust: ca.trust } }),
     async apply(text) {
-      const known = new Set((await store.registry.instances()).map(({ namespace, service }) => serviceKey(namespace, service)));
-      const result = await applyDocuments(publisher, [{ file: "attack.yaml", text }], { author: "test", message: "test" }, known);
+      const known = new Set(
+        (await store.registry.instances()).map(({ namespace, service }) => serviceKey(namespace, service)),
+      );
+      const result = await applyDocuments(
+        publisher,
+        [{ file: "attack.yaml", text }],
+        { author: "test", message: "test" },
+        known,
+      );
       if ("refused" in result) throw new Error(JSON.stringify(result.refused));
       const { version } = result;
-      for (const one of sidecars) await eventually(`version ${version} applied`, async () => (await appliedVersion(one)) >= version);
+      for (const one of sidecars)
+        await eventually(`version ${version} applied`, async () => (await appliedVersion(one)) >= version);
       return version;
     },
     async count(one, name, labels = {}) {
@@ -106,7 +118,9 @@ export async function startRig(options: Partial<SidecarOptions> = {}): Promise<R
 
 /** Resolves once `caller` has heard of `callee`. */
 export async function knows(caller: Sidecar, callee: Sidecar): Promise<void> {
-  await eventually("the endpoint is known", async () => (await call(caller.ready.admin, "/endpoints")).body.includes(callee.ready.inbound));
+  await eventually("the endpoint is known", async () =>
+    (await call(caller.ready.admin, "/endpoints")).body.includes(callee.ready.inbound),
+  );
 }
 
 async function appliedVersion(sidecar: Sidecar): Promise<number> {

@@ -63,7 +63,10 @@ export class FrameReader {
     const raw = all.subarray(payloadAt, payloadAt + size);
     this.#length -= payloadAt + size;
     this.#chunks = this.#length === 0 ? [] : [all.subarray(payloadAt + size)];
-    return { opcode: all[0]! & 0x0f, payload: this.#expectsMask ? masked(raw, all.subarray(2 + long, 6 + long)) : Buffer.from(raw) };
+    return {
+      opcode: all[0]! & 0x0f,
+      payload: this.#expectsMask ? masked(raw, all.subarray(2 + long, 6 + long)) : Buffer.from(raw),
+    };
   }
 }
 
@@ -87,7 +90,14 @@ export interface EchoServer {
 /** Echoes text and binary, answers ping, returns a close with its code; `pushes` is sent with the 101 in one write. */
 export async function startEcho(pushes: Buffer = Buffer.alloc(0)): Promise<EchoServer> {
   const sockets = new Set<Socket>();
-  const echo = { host: "127.0.0.1", port: 0, connections: 0, answer: null as string | null, closeCodes: [] as number[], early: [] as string[] };
+  const echo = {
+    host: "127.0.0.1",
+    port: 0,
+    connections: 0,
+    answer: null as string | null,
+    closeCodes: [] as number[],
+    early: [] as string[],
+  };
   const server = createServer((socket) => {
     echo.connections++;
     sockets.add(socket);

@@ -15,17 +15,57 @@ spec: ${spec}
 const principal = "mesh.local/ns/default/sa/web";
 const selector = "selector: { matchLabels: { app: orders } }";
 const standing =
-  policy("allow-api", `{ action: ALLOW, ${selector}, rules: [{ from: [{ source: { principals: [${principal}] } }], to: [{ operation: { methods: [GET, POST], paths: ["/api/*"] } }] }] }`) +
-  policy("deny-admin", `{ action: DENY, ${selector}, rules: [{ to: [{ operation: { paths: ["/admin", "/admin/*"] } }] }] }`) +
-  policy("deny-secret", `{ action: DENY, ${selector}, rules: [{ to: [{ operation: { paths: ["/api/secret", "/api/secret/*"] } }] }] }`);
+  policy(
+    "allow-api",
+    `{ action: ALLOW, ${selector}, rules: [{ from: [{ source: { principals: [${principal}] } }], to: [{ operation: { methods: [GET, POST], paths: ["/api/*"] } }] }] }`,
+  ) +
+  policy(
+    "deny-admin",
+    `{ action: DENY, ${selector}, rules: [{ to: [{ operation: { paths: ["/admin", "/admin/*"] } }] }] }`,
+  ) +
+  policy(
+    "deny-secret",
+    `{ action: DENY, ${selector}, rules: [{ to: [{ operation: { paths: ["/api/secret", "/api/secret/*"] } }] }] }`,
+  );
 
 /** Under the ALLOW of `/api/*`, and yet to many servers the same as `/admin` or `/api/secret`. */
 const spellings = [
-  "/admin", "//admin", "/./admin", "/api/../admin", "/%61dmin", "/api/%2e%2e/admin", "/admin/", "/admin/x", "/ADMIN", "/api/..%2fadmin",
-  "/api/..%5cadmin", "/api/..\\admin", "/api/%2E%2E%2Fadmin", "/api/x/../../admin", "/api//../admin", "/api/.%2e/admin", "/api/%252e%252e/admin",
-  "/api/..;/admin", "/admin;x=1", "/api/;/../admin", "/api/%c0%ae%c0%ae/admin", "/api/..%00/admin", "/%2fadmin", "/api/%2e%2e%2f%61dmin",
-  "/api/secret", "/api//secret", "/api/./secret", "/api/x/../secret", "/api/%73ecret", "/api/secret;v=1", "/api/secret/", "/api/Secret", "/api\\secret", "/api/%2573ecret",
-  "/api/secret?x=/api/open", "/api/secret%2f",
+  "/admin",
+  "//admin",
+  "/./admin",
+  "/api/../admin",
+  "/%61dmin",
+  "/api/%2e%2e/admin",
+  "/admin/",
+  "/admin/x",
+  "/ADMIN",
+  "/api/..%2fadmin",
+  "/api/..%5cadmin",
+  "/api/..\\admin",
+  "/api/%2E%2E%2Fadmin",
+  "/api/x/../../admin",
+  "/api//../admin",
+  "/api/.%2e/admin",
+  "/api/%252e%252e/admin",
+  "/api/..;/admin",
+  "/admin;x=1",
+  "/api/;/../admin",
+  "/api/%c0%ae%c0%ae/admin",
+  "/api/..%00/admin",
+  "/%2fadmin",
+  "/api/%2e%2e%2f%61dmin",
+  "/api/secret",
+  "/api//secret",
+  "/api/./secret",
+  "/api/x/../secret",
+  "/api/%73ecret",
+  "/api/secret;v=1",
+  "/api/secret/",
+  "/api/Secret",
+  "/api\\secret",
+  "/api/%2573ecret",
+  "/api/secret?x=/api/open",
+  "/api/secret%2f",
 ];
 
 describe("a rule about a path", () => {
@@ -78,10 +118,17 @@ describe("a rule about a path", () => {
     rig.upstream.forget();
     const client = await rig.open("inbound");
     const statuses: number[] = [];
-    client.write(["/api/1", "/admin", "/api/2", "/api/secret", "/api/3"].map((path) => `GET ${path} HTTP/1.1\r\nHost: orders\r\n\r\n`).join(""));
+    client.write(
+      ["/api/1", "/admin", "/api/2", "/api/secret", "/api/3"]
+        .map((path) => `GET ${path} HTTP/1.1\r\nHost: orders\r\n\r\n`)
+        .join(""),
+    );
     for (let i = 0; i < 5; i++) statuses.push((await client.reply()).status);
     assert.deepEqual(statuses, [200, 403, 200, 403, 200]);
-    assert.deepEqual(rig.upstream.requests.map(({ startLine }) => startLine.split(" ")[1]), ["/api/1", "/api/2", "/api/3"]);
+    assert.deepEqual(
+      rig.upstream.requests.map(({ startLine }) => startLine.split(" ")[1]),
+      ["/api/1", "/api/2", "/api/3"],
+    );
     client.destroy();
   });
 
@@ -92,7 +139,11 @@ describe("a rule about a path", () => {
       const client = await rawClient(rig.orders.ready.inbound, { tls: { identity, trust: rig.ca.trust } });
       client.write("GET /api/x HTTP/1.1\r\nHost: orders\r\n\r\n");
       const reply = await client.reply();
-      assert.deepEqual([reply.status, valuesOf(reply, "x-mesh-flag"), valuesOf(reply, "server")], [403, ["AZ"], ["fetchmesh"]], service);
+      assert.deepEqual(
+        [reply.status, valuesOf(reply, "x-mesh-flag"), valuesOf(reply, "server")],
+        [403, ["AZ"], ["fetchmesh"]],
+        service,
+      );
       assert.ok(!reply.body.includes("allow-api"), "an answer names no policy");
       client.destroy();
     }
@@ -106,7 +157,10 @@ describe("a rule about a path", () => {
       return (await client.reply()).status;
     };
     assert.equal(await status(), 200);
-    for (const [spec, expected] of [["{ action: DENY, rules: [{}] }", 403], ["{ action: DENY, rules: [] }", 200]] as const) {
+    for (const [spec, expected] of [
+      ["{ action: DENY, rules: [{}] }", 403],
+      ["{ action: DENY, rules: [] }", 200],
+    ] as const) {
       const publishedAtMs = performance.now();
       void rig.apply(policy("switch", spec));
       await eventually(`${expected}`, async () => (await status()) === expected, 5_000, 5);

@@ -25,7 +25,8 @@ describe("a message that goes through", () => {
   for (const door of doors) {
     describe(`at the ${door} port`, () => {
       it("keeps three chunks and their trailers apart from the headers (A-06)", async () => {
-        const bytes = "POST /api/x HTTP/1.1\r\nHost: orders\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;ext=1\r\nde\r\n1\r\nf\r\n0\r\nX-Sum: 7\r\nHost: evil\r\nX-Spiffe-Id: admin\r\n\r\n";
+        const bytes =
+          "POST /api/x HTTP/1.1\r\nHost: orders\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;ext=1\r\nde\r\n1\r\nf\r\n0\r\nX-Sum: 7\r\nHost: evil\r\nX-Spiffe-Id: admin\r\n\r\n";
         for (const parts of [[bytes], bytes]) {
           rig.upstream.forget();
           const client = await rig.open(door);
@@ -33,7 +34,10 @@ describe("a message that goes through", () => {
           assert.equal((await client.reply()).status, 200);
           const request = only();
           assert.equal(request.body, "abcdef");
-          assert.deepEqual([valuesOf(request, "x-sum"), valuesOf(request, "host"), valuesOf(request, "x-spiffe-id")], [[], ["orders"], []]);
+          assert.deepEqual(
+            [valuesOf(request, "x-sum"), valuesOf(request, "host"), valuesOf(request, "x-spiffe-id")],
+            [[], ["orders"], []],
+          );
           for (const [name] of request.trailers) assert.ok(!["host", "x-spiffe-id"].includes(name), `trailer ${name}`);
           client.destroy();
         }
@@ -42,11 +46,19 @@ describe("a message that goes through", () => {
       it("a body of GET is a body, not the next request (A-05)", async () => {
         const hidden = "GET /hidden HTTP/1.1\r\nHost: orders\r\n\r\n";
         const client = await rig.open(door);
-        client.write(`GET /api/x HTTP/1.1\r\nHost: orders\r\nContent-Length: ${hidden.length}\r\n\r\n${hidden}GET /next HTTP/1.1\r\nHost: orders\r\n\r\n`);
+        client.write(
+          `GET /api/x HTTP/1.1\r\nHost: orders\r\nContent-Length: ${hidden.length}\r\n\r\n${hidden}GET /next HTTP/1.1\r\nHost: orders\r\n\r\n`,
+        );
         assert.equal((await client.reply()).status, 200);
         assert.equal((await client.reply()).status, 200);
         await quiet();
-        assert.deepEqual(rig.upstream.requests.map(({ startLine, body }) => [startLine.split(" ")[1], body]), [["/api/x", hidden], ["/next", ""]]);
+        assert.deepEqual(
+          rig.upstream.requests.map(({ startLine, body }) => [startLine.split(" ")[1], body]),
+          [
+            ["/api/x", hidden],
+            ["/next", ""],
+          ],
+        );
         client.destroy();
       });
 
@@ -58,15 +70,30 @@ describe("a message that goes through", () => {
         );
         assert.equal((await client.reply()).status, 200);
         const request = only();
-        for (const name of ["x-foo", "connection", "keep-alive", "proxy-connection", "proxy-authorization", "upgrade", "http2-settings"]) {
-          assert.deepEqual(valuesOf(request, name).filter((value) => value !== "keep-alive" || name !== "connection"), [], name);
+        for (const name of [
+          "x-foo",
+          "connection",
+          "keep-alive",
+          "proxy-connection",
+          "proxy-authorization",
+          "upgrade",
+          "http2-settings",
+        ]) {
+          assert.deepEqual(
+            valuesOf(request, name).filter((value) => value !== "keep-alive" || name !== "connection"),
+            [],
+            name,
+          );
         }
         assert.deepEqual(valuesOf(request, "x-bar"), ["2"]);
         assert.deepEqual(valuesOf(request, "host"), ["orders"]);
         for (const value of valuesOf(request, "te")) assert.equal(value, "trailers");
         assert.equal(valuesOf(request, "x-request-id").length, 1);
         assert.equal(valuesOf(request, "traceparent").length, 1);
-        assert.match(valuesOf(request, "x-forwarded-client-cert")[0]!, /URI=spiffe:\/\/mesh\.local\/ns\/default\/sa\/web$/);
+        assert.match(
+          valuesOf(request, "x-forwarded-client-cert")[0]!,
+          /URI=spiffe:\/\/mesh\.local\/ns\/default\/sa\/web$/,
+        );
         client.destroy();
       });
 
@@ -77,7 +104,11 @@ describe("a message that goes through", () => {
         await quiet();
         // Outbound there is no such service. Inbound there is only one application, and it must see one host, the target's.
         if (door === "outbound") assert.deepEqual([status, rig.upstream.bytes], [404, 0]);
-        else assert.ok(status === 200 ? valuesOf(only(), "host").join() === "nowhere" : rig.upstream.bytes === 0, String(status));
+        else
+          assert.ok(
+            status === 200 ? valuesOf(only(), "host").join() === "nowhere" : rig.upstream.bytes === 0,
+            String(status),
+          );
         client.destroy();
       });
 
@@ -105,16 +136,23 @@ describe("a message that goes through", () => {
 
       it("a compressed body passes as the bytes it is (A-16)", async () => {
         const zipped = gzipSync("x".repeat(1_000)).toString("latin1");
-        rig.upstream.script = () => `HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: ${zipped.length}\r\n\r\n${zipped}`;
+        rig.upstream.script = () =>
+          `HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: ${zipped.length}\r\n\r\n${zipped}`;
         const client = await rig.open(door);
         client.write("GET /api/x HTTP/1.1\r\nHost: orders\r\nAccept-Encoding: gzip\r\n\r\n");
         const reply = await client.reply();
-        assert.deepEqual([valuesOf(reply, "content-encoding"), valuesOf(reply, "content-length")], [["gzip"], [String(zipped.length)]]);
+        assert.deepEqual(
+          [valuesOf(reply, "content-encoding"), valuesOf(reply, "content-length")],
+          [["gzip"], [String(zipped.length)]],
+        );
         assert.equal(gunzipSync(Buffer.from(reply.body, "latin1")).toString(), "x".repeat(1_000));
         client.destroy();
       });
 
-      for (const [name, head] of [["a length", "Content-Length: 10\r\n\r\nhello"], ["chunks", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"]] as const) {
+      for (const [name, head] of [
+        ["a length", "Content-Length: 10\r\n\r\nhello"],
+        ["chunks", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"],
+      ] as const) {
         it(`a truncated body with ${name} is seen as truncated (A-17)`, async () => {
           rig.upstream.script = (_, socket) => (socket.end(`HTTP/1.1 200 OK\r\n${head}`), null);
           const client = await rig.open(door);
@@ -135,7 +173,8 @@ describe("a message that goes through", () => {
 
       it("two cookies stay two, and 204, 304 and HEAD have no body (A-18)", async () => {
         const replies: Record<string, string> = {
-          "/cookies": "HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Expires=Wed, 21 Oct 2037 07:28:00 GMT\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n",
+          "/cookies":
+            "HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Expires=Wed, 21 Oct 2037 07:28:00 GMT\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n",
           "/204": "HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n",
           "/304": 'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\nContent-Length: 77\r\n\r\n',
           "/head": "HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n",
@@ -146,9 +185,15 @@ describe("a message that goes through", () => {
           client.write(`${method} ${path} HTTP/1.1\r\nHost: orders\r\n\r\n`);
           return client.reply({ hasBody: method !== "HEAD" });
         };
-        assert.deepEqual(valuesOf(await ask("GET", "/cookies"), "set-cookie"), ["a=1; Expires=Wed, 21 Oct 2037 07:28:00 GMT", "b=2"]);
+        assert.deepEqual(valuesOf(await ask("GET", "/cookies"), "set-cookie"), [
+          "a=1; Expires=Wed, 21 Oct 2037 07:28:00 GMT",
+          "b=2",
+        ]);
         const empty = await ask("GET", "/204");
-        assert.deepEqual([empty.status, valuesOf(empty, "content-length"), valuesOf(empty, "transfer-encoding")], [204, [], []]);
+        assert.deepEqual(
+          [empty.status, valuesOf(empty, "content-length"), valuesOf(empty, "transfer-encoding")],
+          [204, [], []],
+        );
         const unchanged = await ask("GET", "/304");
         assert.deepEqual([unchanged.status, valuesOf(unchanged, "etag")], [304, ['"x"']]);
         const head = await ask("HEAD", "/head");
@@ -166,7 +211,12 @@ describe("a message that goes through", () => {
           rig.upstream.forget();
           const client = await rig.open(door);
           client.write("GET /api/x HTTP/1.1\r\nHost: orders\r\n\r\n");
-          const waiting = await eventually("the request is upstream", () => rig.upstream.connections.find(({ text }) => text.includes("/api/x")), 3_000, 2);
+          const waiting = await eventually(
+            "the request is upstream",
+            () => rig.upstream.connections.find(({ text }) => text.includes("/api/x")),
+            3_000,
+            2,
+          );
           const leftAtMs = performance.now();
           client.destroy();
           await eventually("it is cut upstream", () => waiting.isClosed, 3_000, 2);
@@ -175,13 +225,22 @@ describe("a message that goes through", () => {
           assert.equal(rig.upstream.requests.length, 1, "and is not repeated");
         }
         assert.ok(fastestMs <= 200, `${fastestMs} ms`);
-        for (const sidecar of [rig.web, rig.orders]) await eventually("nothing is in flight", async () => (await rig.count(sidecar, "fetchmesh_requests_in_flight")) === 0);
+        for (const sidecar of [rig.web, rig.orders])
+          await eventually(
+            "nothing is in flight",
+            async () => (await rig.count(sidecar, "fetchmesh_requests_in_flight")) === 0,
+          );
       });
     });
   }
 
   it("two lengths or CL and TE from upstream are 502, and that connection serves nobody else", async () => {
-    for (const framing of ["Content-Length: 2\r\nContent-Length: 3", "Content-Length: 2\r\nTransfer-Encoding: chunked", "Content-Length: +2", "Transfer-Encoding: chunked, identity"]) {
+    for (const framing of [
+      "Content-Length: 2\r\nContent-Length: 3",
+      "Content-Length: 2\r\nTransfer-Encoding: chunked",
+      "Content-Length: +2",
+      "Transfer-Encoding: chunked, identity",
+    ]) {
       rig.upstream.script = () => `HTTP/1.1 200 OK\r\n${framing}\r\n\r\nok`;
       const client = await rig.open("inbound");
       client.write("POST /api/x HTTP/1.1\r\nHost: orders\r\nContent-Length: 0\r\n\r\n");

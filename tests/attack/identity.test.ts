@@ -26,25 +26,47 @@ describe("who a peer is", () => {
     // TLS 1.3: a client is done before the server has looked at its certificate.
     if (client === null) return false;
     client.write("GET /api/x HTTP/1.1\r\nHost: orders\r\n\r\n");
-    await eventually("an end or a reply", () => client.isClosed || client.error !== undefined || client.text !== "", 5_000, 2);
+    await eventually(
+      "an end or a reply",
+      () => client.isClosed || client.error !== undefined || client.text !== "",
+      5_000,
+      2,
+    );
     client.destroy();
     return client.text !== "";
   }
 
-  const refusedFor = (reason: string): Promise<number> => rig.count(rig.orders, "fetchmesh_handshakes_refused_total", { direction: "inbound", reason });
+  const refusedFor = (reason: string): Promise<number> =>
+    rig.count(rig.orders, "fetchmesh_handshakes_refused_total", { direction: "inbound", reason });
 
   /** The application hears nothing, and the metric says why. */
   async function refuses(name: string, identity: TlsIdentity | undefined, reason: string): Promise<void> {
     rig.upstream.forget();
     const before = await refusedFor(reason);
     assert.equal(await isServed(identity), false, name);
-    await eventually(`${name}: counted as ${reason}`, async () => (await refusedFor(reason)) === before + 1, 3_000).catch(async (error: unknown) => {
+    await eventually(
+      `${name}: counted as ${reason}`,
+      async () => (await refusedFor(reason)) === before + 1,
+      3_000,
+    ).catch(async (error: unknown) => {
       const counts = await Promise.all(reasons.map(async (one) => `${one}=${await refusedFor(one)}`));
       throw new Error(`${name}: ${counts.join(" ")}`, { cause: error });
     });
     assert.equal(rig.upstream.bytes, 0, name);
   }
-  const reasons = ["no_certificate", "expired", "not_yet_valid", "untrusted", "not_spiffe", "wrong_trust_domain", "not_tls", "closed", "timeout", "too_many_connections", "other"];
+  const reasons = [
+    "no_certificate",
+    "expired",
+    "not_yet_valid",
+    "untrusted",
+    "not_spiffe",
+    "wrong_trust_domain",
+    "not_tls",
+    "closed",
+    "timeout",
+    "too_many_connections",
+    "other",
+  ];
 
   const leaf = async (options: LeafOptions): Promise<TlsIdentity> => (await makeLeaf(rig.ca, options)).identity;
 
@@ -58,7 +80,11 @@ describe("who a peer is", () => {
     await refuses("another CA of the same name", (await makeServiceLeaf(foreign, "web")).identity, "untrusted");
     // It sends the believed root along, which proves nothing.
     const { certificateChainPem, privateKeyPem } = (await makeServiceLeaf(foreign, "web")).identity;
-    await refuses("another CA behind our root", { certificateChainPem: certificateChainPem + rig.ca.certificatePem, privateKeyPem }, "untrusted");
+    await refuses(
+      "another CA behind our root",
+      { certificateChainPem: certificateChainPem + rig.ca.certificatePem, privateKeyPem },
+      "untrusted",
+    );
     const intermediate = await makeCa({ name: "not sent", parent: rig.ca });
     const { identity } = await makeServiceLeaf({ ...intermediate, intermediatesPem: [] }, "web");
     await refuses("a missing intermediate", identity, "untrusted");
@@ -67,8 +93,16 @@ describe("who a peer is", () => {
   it("before its time or after it is refused (A-22)", async () => {
     // Deno's TLS says of every refused client certificate the same, that its signature could not be verified.
     const time = (reason: string): string => (currentRuntime === "deno" ? "untrusted" : reason);
-    await refuses("expired", await leaf({ uri: web, notBefore: new Date(Date.now() - 2 * HOUR_MS), notAfter: new Date(Date.now() - HOUR_MS) }), time("expired"));
-    await refuses("not yet valid", await leaf({ uri: web, notBefore: new Date(Date.now() + HOUR_MS) }), time("not_yet_valid"));
+    await refuses(
+      "expired",
+      await leaf({ uri: web, notBefore: new Date(Date.now() - 2 * HOUR_MS), notAfter: new Date(Date.now() - HOUR_MS) }),
+      time("expired"),
+    );
+    await refuses(
+      "not yet valid",
+      await leaf({ uri: web, notBefore: new Date(Date.now() + HOUR_MS) }),
+      time("not_yet_valid"),
+    );
   });
 
   it("with two names, none, or a name in the wrong place is refused (A-23, L14)", async () => {
@@ -105,7 +139,11 @@ describe("who a peer is", () => {
       assert.equal(await isServed(await leaf(options)), false, name);
       assert.equal(rig.upstream.bytes, 0, name);
     }
-    assert.equal(await isServed({ certificateChainPem: rig.ca.certificatePem, privateKeyPem: rig.ca.privateKeyPem }), false, "the root itself");
+    assert.equal(
+      await isServed({ certificateChainPem: rig.ca.certificatePem, privateKeyPem: rig.ca.privateKeyPem }),
+      false,
+      "the root itself",
+    );
   });
 
   it("of another trust domain is refused, whoever signed it (A-25, L16)", async () => {
@@ -137,12 +175,17 @@ describe("who a peer is", () => {
     for (const door of doors) {
       rig.upstream.forget();
       const client = await rig.open(door);
-      client.write(`GET /api/x HTTP/1.1\r\nHost: orders\r\nConnection: x-forwarded-client-cert, x-spiffe-id\r\n${claims.join("\r\n")}\r\nX-Mine: 1\r\n\r\n`);
+      client.write(
+        `GET /api/x HTTP/1.1\r\nHost: orders\r\nConnection: x-forwarded-client-cert, x-spiffe-id\r\n${claims.join("\r\n")}\r\nX-Mine: 1\r\n\r\n`,
+      );
       assert.equal((await client.reply()).status, 200);
       const request = rig.upstream.requests[0]!;
       const certs = valuesOf(request, "x-forwarded-client-cert");
       assert.equal(certs.length, 1);
-      assert.match(certs[0]!, /^By=spiffe:\/\/mesh\.local\/ns\/default\/sa\/orders;Hash=[0-9a-f]{64};Subject="";URI=spiffe:\/\/mesh\.local\/ns\/default\/sa\/web$/);
+      assert.match(
+        certs[0]!,
+        /^By=spiffe:\/\/mesh\.local\/ns\/default\/sa\/orders;Hash=[0-9a-f]{64};Subject="";URI=spiffe:\/\/mesh\.local\/ns\/default\/sa\/web$/,
+      );
       for (const [name, value] of request.fields) {
         assert.ok(!value.includes("admin") && !value.includes("MIIB"), `${name}: ${value}`);
         assert.ok(!name.includes("_"), name);

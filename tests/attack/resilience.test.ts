@@ -43,14 +43,19 @@ metadata: { name: stock }
 spec: { targetRefs: [{ kind: Service, name: stock }], ${spec} }
 `);
   }
-  const ask = (options: Parameters<typeof call>[2] = {}): Promise<Reply> => call(rig.web.ready.outbound, "/", { ...options, headers: { host: "stock" } });
+  const ask = (options: Parameters<typeof call>[2] = {}): Promise<Reply> =>
+    call(rig.web.ready.outbound, "/", { ...options, headers: { host: "stock" } });
   const seen = (): number[] => upstreams.map(({ requests }) => requests.length);
   const total = (): number => seen().reduce((sum, n) => sum + n, 0);
   async function endpoints(): Promise<readonly EndpointView[]> {
     const view = JSON.parse((await call(rig.web.ready.admin, "/endpoints")).body) as EndpointsView;
     return view.services.find(({ service }) => service === "stock")!.endpoints;
   }
-  async function many(n: number, concurrency: number, options: Parameters<typeof call>[2] = {}): Promise<Map<number, number>> {
+  async function many(
+    n: number,
+    concurrency: number,
+    options: Parameters<typeof call>[2] = {},
+  ): Promise<Map<number, number>> {
     const statuses = new Map<number, number>();
     let left = n;
     const worker = async (): Promise<void> => {
@@ -69,7 +74,9 @@ spec: { targetRefs: [{ kind: Service, name: stock }], ${spec} }
     await setUp(`${noBreaker}, retryBudget: { minRetriesPerSecond: 10000 }`, twice);
     assert.equal((await ask()).status, 200);
     assert.deepEqual(seen(), [1, 1, 1]);
-    const counts = upstreams.flatMap(({ requests }) => requests.flatMap((request) => valuesOf(request, "x-envoy-attempt-count")));
+    const counts = upstreams.flatMap(({ requests }) =>
+      requests.flatMap((request) => valuesOf(request, "x-envoy-attempt-count")),
+    );
     assert.deepEqual(counts.sort(), ["1", "2", "3"]);
   });
 
@@ -104,8 +111,9 @@ spec: { targetRefs: [{ kind: Service, name: stock }], ${spec} }
 
   it("an attempt has its time, and another follows within the request's (A-41)", async () => {
     let attempts = 0;
-    await setUp(`${noBreaker}, timeouts: { request: 5s, backendRequest: 200ms }, retryBudget: { minRetriesPerSecond: 10000 }`, (request, socket) =>
-      ++attempts === 1 ? hangs(request, socket) : ok,
+    await setUp(
+      `${noBreaker}, timeouts: { request: 5s, backendRequest: 200ms }, retryBudget: { minRetriesPerSecond: 10000 }`,
+      (request, socket) => (++attempts === 1 ? hangs(request, socket) : ok),
     );
     const startedAtMs = performance.now();
     assert.equal((await ask()).status, 200);
@@ -114,7 +122,10 @@ spec: { targetRefs: [{ kind: Service, name: stock }], ${spec} }
   });
 
   it("no attempt begins after the request's deadline, and none goes on (A-41)", async () => {
-    await setUp(`${noBreaker}, timeouts: { request: 500ms, backendRequest: 200ms }, retryBudget: { minRetriesPerSecond: 10000 }`, hangs);
+    await setUp(
+      `${noBreaker}, timeouts: { request: 500ms, backendRequest: 200ms }, retryBudget: { minRetriesPerSecond: 10000 }`,
+      hangs,
+    );
     const startedAtMs = performance.now();
     const reply = await ask();
     const tookMs = performance.now() - startedAtMs;
@@ -122,7 +133,14 @@ spec: { targetRefs: [{ kind: Service, name: stock }], ${spec} }
     assert.ok(tookMs >= 390 && tookMs < 1_500, `${tookMs} ms`);
     const attempts = total();
     assert.ok(attempts >= 2 && attempts <= 3, `${attempts} attempts`);
-    await eventually("all are cut", () => upstreams.every(({ connections, requests }) => requests.length === 0 || connections.some(({ isClosed }) => isClosed)), 3_000);
+    await eventually(
+      "all are cut",
+      () =>
+        upstreams.every(
+          ({ connections, requests }) => requests.length === 0 || connections.some(({ isClosed }) => isClosed),
+        ),
+      3_000,
+    );
     await delay(300);
     assert.equal(total(), attempts);
   });
@@ -132,7 +150,8 @@ spec: { targetRefs: [{ kind: Service, name: stock }], ${spec} }
     await many(30, 1);
     await setUp("breaker: { openFor: 1s, shared: false, minRequests: 1000000 }", broken, () => ok);
     const one = sidecars[0]!.ready.inbound;
-    const breakerOf = async (): Promise<string | undefined> => (await endpoints()).find(({ address }) => address === one)?.breaker;
+    const breakerOf = async (): Promise<string | undefined> =>
+      (await endpoints()).find(({ address }) => address === one)?.breaker;
     await eventually("it is ejected", async () => {
       await ask();
       return (await breakerOf()) === "open";
@@ -157,17 +176,23 @@ spec: { targetRefs: [{ kind: Service, name: stock }], ${spec} }
     const open = (await endpoints()).filter(({ ejected }) => ejected).length;
     assert.equal(open, 1);
     await setUp("breaker: { openFor: 100ms, shared: false }", () => ok);
-    await eventually("all are well again", async () => {
-      await many(10, 2);
-      return (await endpoints()).every(({ breaker }) => breaker === "closed");
-    }, 4_500);
+    await eventually(
+      "all are well again",
+      async () => {
+        await many(10, 2);
+        return (await endpoints()).every(({ breaker }) => breaker === "closed");
+      },
+      4_500,
+    );
   });
 
   it("share evenly in turn, and least-request spares the slow one (A-44)", async () => {
     await setUp(`${noBreaker}, balance: { algorithm: round-robin }`, () => ok);
     await many(300, 3);
     for (const n of seen()) assert.ok(Math.abs(n - 100) <= 5, seen().join());
-    const after = (ms: number): Script => async () => (await delay(ms), ok);
+    const after =
+      (ms: number): Script =>
+      async () => (await delay(ms), ok);
     await setUp(`${noBreaker}, balance: { algorithm: least-request }`, after(100), after(5));
     await many(300, 12);
     const [slow = 0] = seen();

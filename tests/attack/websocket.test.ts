@@ -4,7 +4,19 @@ import { after, before, describe, it } from "node:test";
 import { eventually } from "../support/ports.ts";
 import { quiet, rawClient, valuesOf, type RawClient } from "../support/raw.ts";
 import { knows, startRig, type Rig } from "./_rig.ts";
-import { acceptOf, BINARY, CLOSE, encodeFrame, FrameReader, PING, PONG, startEcho, TEXT, type EchoServer, type Frame } from "./_websocket.ts";
+import {
+  acceptOf,
+  BINARY,
+  CLOSE,
+  encodeFrame,
+  FrameReader,
+  PING,
+  PONG,
+  startEcho,
+  TEXT,
+  type EchoServer,
+  type Frame,
+} from "./_websocket.ts";
 
 const key = "dGhlIHNhbXBsZSBub25jZQ==";
 const upgrade = (path: string, more = ""): string =>
@@ -75,7 +87,11 @@ spec: { action: DENY, selector: { matchLabels: { app: chat } }, rules: [{ to: [{
     const { client } = await open();
     const open_ = (): Promise<number> => rig.count(rig.orders, "fetchmesh_requests_in_flight");
     client.destroy();
-    await eventually("nothing is in flight", async () => (await open_()) === 0 && (await rig.count(rig.web, "fetchmesh_requests_in_flight")) === 0, 3_000);
+    await eventually(
+      "nothing is in flight",
+      async () => (await open_()) === 0 && (await rig.count(rig.web, "fetchmesh_requests_in_flight")) === 0,
+      3_000,
+    );
   });
 
   it("on a denied path is 403, and the application is not even connected to (A-38, L18)", async () => {
@@ -140,7 +156,9 @@ spec: { action: DENY, selector: { matchLabels: { app: chat } }, rules: [{ to: [{
     const before = echo.connections;
     echo.answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     const client = await rawClient(rig.web.ready.outbound);
-    client.write("GET /ws HTTP/1.1\r\nHost: chat\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAA\r\n\r\n");
+    client.write(
+      "GET /ws HTTP/1.1\r\nHost: chat\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAA\r\n\r\n",
+    );
     assert.equal((await client.reply()).status, 200);
     assert.ok(echo.connections >= before);
     client.destroy();

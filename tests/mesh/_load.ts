@@ -14,12 +14,12 @@ export interface Load {
 export function startLoad(outbound: string, host: string, { workers = 4, pauseMs = 10 } = {}): Load {
   const statuses = new Map<number | string, number>();
   let sent = 0;
-  let isOver = false;
+  const over = { is: false };
   // A test that failed does not stop its load: it must not hold the process.
   const lastAtMs = performance.now() + 60_000;
   const running = Array.from({ length: workers }, async (_, i) => {
     const agent = new Agent({ keepAlive: i % 2 === 0, maxSockets: 1 });
-    while (!isOver && performance.now() < lastAtMs) {
+    while (!over.is && performance.now() < lastAtMs) {
       sent++;
       const result = await call(outbound, "/", { headers: { host }, agent }).then(
         ({ status, headers }) => (status === 200 ? 200 : `${status} ${String(headers["x-mesh-flag"])}`),
@@ -36,9 +36,12 @@ export function startLoad(outbound: string, host: string, { workers = 4, pauseMs
     },
     statuses,
     async stop() {
-      isOver = true;
+      over.is = true;
       await Promise.all(running);
-      const failures = [...statuses].filter(([status]) => status !== 200).map(([status, n]) => `${n} x ${status}`).join(", ");
+      const failures = [...statuses]
+        .filter(([status]) => status !== 200)
+        .map(([status, n]) => `${n} x ${status}`)
+        .join(", ");
       return { sent, failures };
     },
   };

@@ -44,8 +44,18 @@ describe("a mesh of processes", () => {
     assert.equal(code, 0, stderr);
     return stdout.trim();
   };
-  const sidecarArgs = (service: string, joinToken: string): string[] =>
-    ["sidecar", "--control", `https://${listen}`, "--token", joinToken, "--service", service, "--app", `127.0.0.1:${app.port}`, ...free];
+  const sidecarArgs = (service: string, joinToken: string): string[] => [
+    "sidecar",
+    "--control",
+    `https://${listen}`,
+    "--token",
+    joinToken,
+    "--service",
+    service,
+    "--app",
+    `127.0.0.1:${app.port}`,
+    ...free,
+  ];
 
   before(async () => {
     folder = tempDir("mesh-processes");
@@ -61,7 +71,9 @@ describe("a mesh of processes", () => {
     ordersProcess = start(sidecarArgs("orders", ordersToken));
     web = (await webProcess.ready()) as unknown as Ready;
     orders = (await ordersProcess.ready()) as unknown as Ready;
-    await eventually("web knows orders", async () => (await call(web.admin, "/endpoints")).body.includes(orders.inbound));
+    await eventually("web knows orders", async () =>
+      (await call(web.admin, "/endpoints")).body.includes(orders.inbound),
+    );
   });
   after(async () => {
     await Promise.all(started.map((child) => child.stop()));
@@ -69,19 +81,27 @@ describe("a mesh of processes", () => {
     folder.remove();
   });
 
-  it("a join token works once, for the service in it, and the sidecar that is refused says why and exits with 1 (A-28)", { timeout: 30_000 }, async () => {
-    const once = await token("billing");
-    const first = start(sidecarArgs("billing", once));
-    await first.ready();
-    const [second, other] = await Promise.all([runFetchmesh(sidecarArgs("billing", once)), runFetchmesh(sidecarArgs("admin", await token("reports")))]);
-    assert.deepEqual([second.code, second.stdout], [1, ""]);
-    assert.match(second.stderr, /used/i);
-    assert.deepEqual([other.code, other.stdout], [1, ""]);
-    assert.match(other.stderr, /reports/);
-    assert.match(other.stderr, /admin/);
-    for (const { stderr } of [second, other]) assert.ok(!stderr.includes(once) && !/\n\s+at /.test(stderr), "no token, no stack in a message");
-    assert.equal(await first.stop(), 0);
-  });
+  it(
+    "a join token works once, for the service in it, and the sidecar that is refused says why and exits with 1 (A-28)",
+    { timeout: 30_000 },
+    async () => {
+      const once = await token("billing");
+      const first = start(sidecarArgs("billing", once));
+      await first.ready();
+      const [second, other] = await Promise.all([
+        runFetchmesh(sidecarArgs("billing", once)),
+        runFetchmesh(sidecarArgs("admin", await token("reports"))),
+      ]);
+      assert.deepEqual([second.code, second.stdout], [1, ""]);
+      assert.match(second.stderr, /used/i);
+      assert.deepEqual([other.code, other.stdout], [1, ""]);
+      assert.match(other.stderr, /reports/);
+      assert.match(other.stderr, /admin/);
+      for (const { stderr } of [second, other])
+        assert.ok(!stderr.includes(once) && !/\n\s+at /.test(stderr), "no token, no stack in a message");
+      assert.equal(await first.stop(), 0);
+    },
+  );
 
   it("goes on while its control plane is killed, and finds it again (I1)", { timeout: 60_000 }, async () => {
     const load = startLoad(web.outbound, "orders");
@@ -105,29 +125,38 @@ describe("a mesh of processes", () => {
     assert.ok(sent > 100, String(sent));
   });
 
-  it("lets what is in flight finish on SIGTERM, takes nothing new, and exits with 0 (A-50)", { timeout: 30_000 }, async () => {
-    const inFlight = call(web.outbound, "/slow", { method: "POST", body: "x", headers: { host: "orders" } });
-    await eventually("the application has it", () => waiting.length === 1);
-    ordersProcess.signal("SIGTERM");
-    await eventually("it is not ready any more", async () => (await call(orders.health, "/readyz")).status === 503, 3_000, 10);
-    const [host = "", port] = orders.inbound.split(":");
-    await eventually(
-      "its port is closed",
-      () =>
-        new Promise<boolean>((resolve) => {
-          const socket = connect(Number(port), host);
-          socket.on("connect", () => (socket.destroy(), resolve(false)));
-          socket.on("error", () => resolve(true));
-        }),
-      5_000,
-    );
-    const refused = await call(web.outbound, "/", { headers: { host: "orders" } });
-    assert.ok(refused.status === 503 || refused.status === 404, String(refused.status));
-    waiting[0]!.end("finished");
-    const reply = await inFlight;
-    assert.deepEqual([reply.status, reply.body], [200, "finished"]);
-    const { code, stdout } = await ordersProcess.exit;
-    assert.equal(code, 0);
-    assert.equal(stdout.split("\n").length, 1, "one line on stdout");
-  });
+  it(
+    "lets what is in flight finish on SIGTERM, takes nothing new, and exits with 0 (A-50)",
+    { timeout: 30_000 },
+    async () => {
+      const inFlight = call(web.outbound, "/slow", { method: "POST", body: "x", headers: { host: "orders" } });
+      await eventually("the application has it", () => waiting.length === 1);
+      ordersProcess.signal("SIGTERM");
+      await eventually(
+        "it is not ready any more",
+        async () => (await call(orders.health, "/readyz")).status === 503,
+        3_000,
+        10,
+      );
+      const [host = "", port] = orders.inbound.split(":");
+      await eventually(
+        "its port is closed",
+        () =>
+          new Promise<boolean>((resolve) => {
+            const socket = connect(Number(port), host);
+            socket.on("connect", () => (socket.destroy(), resolve(false)));
+            socket.on("error", () => resolve(true));
+          }),
+        5_000,
+      );
+      const refused = await call(web.outbound, "/", { headers: { host: "orders" } });
+      assert.ok(refused.status === 503 || refused.status === 404, String(refused.status));
+      waiting[0]!.end("finished");
+      const reply = await inFlight;
+      assert.deepEqual([reply.status, reply.body], [200, "finished"]);
+      const { code, stdout } = await ordersProcess.exit;
+      assert.equal(code, 0);
+      assert.equal(stdout.split("\n").length, 1, "one line on stdout");
+    },
+  );
 });

@@ -15,7 +15,9 @@ describe("certificates that live four seconds", () => {
     app = await startApp("orders");
     web = await mesh.sidecar("web", app);
     orders = await mesh.sidecar("orders", app);
-    await eventually("web knows orders", async () => (await call(web.ready.admin, "/endpoints")).body.includes(orders.ready.inbound));
+    await eventually("web knows orders", async () =>
+      (await call(web.ready.admin, "/endpoints")).body.includes(orders.ready.inbound),
+    );
   });
   after(async () => {
     await mesh.close();
@@ -26,7 +28,12 @@ describe("certificates that live four seconds", () => {
     const load = startLoad(web.ready.outbound, "orders", { workers: 6, pauseMs: 5 });
     const renewals = [web, orders].map((sidecar) => {
       const seen = new Set<string>();
-      return eventually("four certificates", async () => seen.add((await call(sidecar.ready.admin, "/certs")).body).size >= 4, 20_000, 100);
+      return eventually(
+        "four certificates",
+        async () => seen.add((await call(sidecar.ready.admin, "/certs")).body).size >= 4,
+        20_000,
+        100,
+      );
     });
     await Promise.all(renewals);
     const { sent, failures } = await load.stop();

@@ -25,7 +25,10 @@ function residentBytes(pid: number): number {
 }
 
 /** Writes `size` bytes at the pace of whoever reads them. */
-function pour(to: { write(chunk: Buffer): boolean; end(): unknown; once(event: "drain", then: () => void): unknown }, poured: (bytes: number) => void): void {
+function pour(
+  to: { write(chunk: Buffer): boolean; end(): unknown; once(event: "drain", then: () => void): unknown },
+  poured: (bytes: number) => void,
+): void {
   let left = size;
   const more = (): void => {
     while (left > 0) {
@@ -79,14 +82,27 @@ describe("64 MiB through two sidecar processes with mTLS", () => {
       writeFileSync(join(svid.path, "svid.pem"), identity.certificateChainPem);
       writeFileSync(join(svid.path, "svid_key.pem"), identity.privateKeyPem);
       writeFileSync(join(svid.path, "bundle.pem"), ca.certificatePem);
-      const child = startFetchmesh(["sidecar", "--service", service, "--app", `127.0.0.1:${port}`, "--svid-dir", svid.path, "--store", `file:${join(folder.path, "store")}`, ...free]);
+      const child = startFetchmesh([
+        "sidecar",
+        "--service",
+        service,
+        "--app",
+        `127.0.0.1:${port}`,
+        "--svid-dir",
+        svid.path,
+        "--store",
+        `file:${join(folder.path, "store")}`,
+        ...free,
+      ]);
       processes.push(child);
       const line = await child.ready();
       ready.push(line);
       pids.push(Number(line["pid"]));
     }
     outbound = String(ready[0]!["outbound"]);
-    await eventually("web knows store", async () => (await call(String(ready[0]!["admin"]), "/endpoints")).body.includes(String(ready[1]!["inbound"])));
+    await eventually("web knows store", async () =>
+      (await call(String(ready[0]!["admin"]), "/endpoints")).body.includes(String(ready[1]!["inbound"])),
+    );
   });
   after(async () => {
     await Promise.all(processes.map((child) => child.stop()));
@@ -98,10 +114,19 @@ describe("64 MiB through two sidecar processes with mTLS", () => {
   function send(method: "GET" | "POST", then: (response: IncomingMessage) => Promise<string>): Promise<string> {
     const [host = "", port] = outbound.split(":");
     return new Promise((resolve, reject) => {
-      const sending = request({ host, port: Number(port), method, path: "/", headers: { host: "store", ...(method === "POST" && { "content-length": size }) } }, (response) => {
-        assert.equal(response.statusCode, 200);
-        then(response).then(resolve, reject);
-      });
+      const sending = request(
+        {
+          host,
+          port: Number(port),
+          method,
+          path: "/",
+          headers: { host: "store", ...(method === "POST" && { "content-length": size }) },
+        },
+        (response) => {
+          assert.equal(response.statusCode, 200);
+          then(response).then(resolve, reject);
+        },
+      );
       sending.on("error", reject);
       if (method === "GET") sending.end();
       else pour(sending, () => {});
@@ -124,14 +149,14 @@ describe("64 MiB through two sidecar processes with mTLS", () => {
   async function growth(work: () => Promise<void>): Promise<number> {
     const before = pids.map(residentBytes);
     let most = 0;
-    let isOver = false;
+    const over = { is: false };
     const watching = (async () => {
-      while (!isOver) {
+      while (!over.is) {
         pids.forEach((pid, i) => (most = Math.max(most, residentBytes(pid) - before[i]!)));
         await delay(25);
       }
     })();
-    await work().finally(() => (isOver = true));
+    await work().finally(() => (over.is = true));
     await watching;
     return most;
   }

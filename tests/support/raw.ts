@@ -25,7 +25,11 @@ export function valuesOf(message: Pick<Message, "fields">, name: string): string
 }
 
 /** One message at the start of `text` and what is behind it; null if it is not complete. @throws on anything RFC 9112 calls invalid */
-export function readMessage(text: string, hasBody: (startLine: string) => boolean, isClosed = false): { message: Message; rest: string } | null {
+export function readMessage(
+  text: string,
+  hasBody: (startLine: string) => boolean,
+  isClosed = false,
+): { message: Message; rest: string } | null {
   const headEnd = text.indexOf("\r\n\r\n");
   if (headEnd < 0) return null;
   const [startLine = "", ...lines] = text.slice(0, headEnd).split("\r\n");
@@ -34,7 +38,11 @@ export function readMessage(text: string, hasBody: (startLine: string) => boolea
   const lengths = valuesOf({ fields }, "content-length");
   const codings = valuesOf({ fields }, "transfer-encoding");
   if (lengths.length + codings.length > 1) throw new Error(`ambiguous framing: ${text.slice(0, headEnd)}`);
-  const done = (body: string, behind: string, trailers: Message["trailers"] = []): { message: Message; rest: string } => ({
+  const done = (
+    body: string,
+    behind: string,
+    trailers: Message["trailers"] = [],
+  ): { message: Message; rest: string } => ({
     message: { startLine, fields, body, trailers },
     rest: behind,
   });
@@ -47,7 +55,7 @@ export function readMessage(text: string, hasBody: (startLine: string) => boolea
   if (codings.length === 0) return startLine.startsWith("HTTP/") ? (isClosed ? done(rest, "") : null) : done("", rest);
   if (codings[0]!.toLowerCase() !== "chunked") throw new Error(`transfer-encoding: ${codings[0]}`);
   let body = "";
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const lineEnd = rest.indexOf("\r\n", at);
     if (lineEnd < 0) return null;
     const size = rest.slice(at, lineEnd).split(";")[0]!;
@@ -103,7 +111,10 @@ export async function rawClient(address: string, options: RawClientOptions = {})
       : connectTls({
           ...at,
           ca: [...tls.trust.rootsPem],
-          ...(tls.identity !== undefined && { cert: tls.identity.certificateChainPem, key: tls.identity.privateKeyPem }),
+          ...(tls.identity !== undefined && {
+            cert: tls.identity.certificateChainPem,
+            key: tls.identity.privateKeyPem,
+          }),
           checkServerIdentity: () => undefined,
         });
   const state = { text: "", isClosed: false, error: undefined as Error | undefined };
@@ -139,15 +150,23 @@ export async function rawClient(address: string, options: RawClientOptions = {})
     async reply({ hasBody = true, timeoutMs = 5_000 } = {}) {
       const isFull = (startLine: string): boolean => hasBody && !/^HTTP\/1\.1 (?:1..|204|304) /.test(startLine);
       for (;;) {
-        const { message, rest } = await eventually("a reply", () => readMessage(state.text, isFull, state.isClosed) ?? undefined, timeoutMs, 2).catch((error: unknown) => {
-          throw new Error(`no reply but ${JSON.stringify(state.text.slice(0, 500))}, closed: ${state.isClosed}`, { cause: error });
+        const { message, rest } = await eventually(
+          "a reply",
+          () => readMessage(state.text, isFull, state.isClosed) ?? undefined,
+          timeoutMs,
+          2,
+        ).catch((error: unknown) => {
+          throw new Error(`no reply but ${JSON.stringify(state.text.slice(0, 500))}, closed: ${state.isClosed}`, {
+            cause: error,
+          });
         });
         state.text = rest;
         const status = Number(message.startLine.slice(9, 12));
         if (status >= 200 || status === 101) return { ...message, status };
       }
     },
-    closed: async (timeoutMs = 5_000) => void (await eventually("the connection is closed", () => state.isClosed, timeoutMs, 2)),
+    closed: async (timeoutMs = 5_000) =>
+      void (await eventually("the connection is closed", () => state.isClosed, timeoutMs, 2)),
     destroy: () => void socket.destroy(),
   };
 }
