@@ -47,8 +47,11 @@ export interface RequestHead {
   get(name: string): string | null;
   /** Every line of one field, unjoined: what L5 (multi-value confusion) needs. */
   getAll(name: string): readonly string[];
-  /** Every field name as received but lower-case, one per line, in order: what a rule about prefixes or `_` look-alikes (L6) needs. */
-  names(): readonly string[];
+  /**
+   * Every field name as received but lower-case, one per line, in order: what a rule about prefixes or `_` look-alikes (L6) needs.
+   * Names without `_` whose first and third letter `mayMatter` refuses may be left out: cutting every name costs 0.9 µs.
+   */
+  names(mayMatter?: (first: number, third: number) => boolean): readonly string[];
 }
 
 /** Told once when an exchange is over: its last byte is written, or it was aborted. Objects, not closures: no allocation per request. */

@@ -54,6 +54,11 @@ export function isProtectedHeader(name: string): boolean {
   return shadowedNames.has(hyphened) || isProtected(hyphened);
 }
 
+/** Could a name without `_` that has these letters, lower-case, in first and third place be one? */
+export function mayBeProtected(first: number, third: number): boolean {
+  return candidates.has((first << 8) | third);
+}
+
 function isProtected(name: string): boolean {
   const alike = candidates.get(letters(name));
   if (alike === undefined) return false;

@@ -7,7 +7,7 @@
  */
 import type { Accepted, Exchange, Identified, Layer } from "../exchange.ts";
 import type { Peer } from "../identity/peer.ts";
-import { isProtectedHeader } from "../protected-headers.ts";
+import { isProtectedHeader, mayBeProtected } from "../protected-headers.ts";
 
 /** From the application: it has no say in identity and control headers. Nothing is set: its peers see our certificate. */
 export function cleanOutbound(): Layer<Accepted> {
@@ -41,7 +41,7 @@ export function cleanInbound(deps: CleanInboundDeps): Layer<Identified> {
 }
 
 function stripProtected(x: Exchange): void {
-  const names = x.head.names();
+  const names = x.head.names(mayBeProtected);
   for (let i = 0; i < names.length; i++) if (isProtectedHeader(names[i]!)) x.requestEdits.remove(names[i]!);
 }
 
@@ -49,7 +49,8 @@ function stripProtected(x: Exchange): void {
 function keepAttempt(x: Exchange): void {
   const attempt = x.head.get("x-envoy-attempt-count");
   // One digit or two, never a list: no policy repeats a request a hundred times.
-  if (attempt !== null && attempt.length <= 2 && Number(attempt) > 0) x.requestEdits.set("x-envoy-attempt-count", attempt);
+  if (attempt !== null && attempt.length <= 2 && Number(attempt) > 0)
+    x.requestEdits.set("x-envoy-attempt-count", attempt);
 }
 
 /** As Istio writes it. Nothing needs quoting: a SPIFFE ID has no `,`, `;` or `=`, and a leaf of ours has no subject. */

@@ -30,10 +30,19 @@ function addedLines(edits: HeaderEdits): string {
   let lines = "";
   for (let i = 0; i < added.length; i += 2) {
     const name = added[i]!;
-    if (!framingNames.has(name) && !framingNames.has(name.toLowerCase())) lines += fieldLine(name, added[i + 1]!);
+    const value = added[i + 1]!;
+    if (plainNames.has(name) && isFieldValue(value)) lines += `${name}: ${value}\r\n`;
+    else if (!framingNames.has(name.toLowerCase())) {
+      lines += fieldLine(name, value);
+      if (plainNames.size < MAX_PLAIN_NAMES) plainNames.add(name);
+    }
   }
   return lines;
 }
+
+/** Names that layers added before: tokens, and not about framing. They come from code and config, so there are few. */
+const plainNames = new Set<string>();
+const MAX_PLAIN_NAMES = 256;
 
 /** The last value an edit gives a field, or null. */
 function addedValue(edits: HeaderEdits, name: string): string | null {
