@@ -8,6 +8,8 @@ export const OTHER = 0;
 export const HOST = 1;
 export const CONTENT_LENGTH = 2;
 export const DATE = 3;
+/** Forwarded; marked because two of them would be read as either one (L5). */
+export const AUTHORIZATION = 4;
 /** Kinds from here on belong to one connection or are answered by us: never copied to the next hop. */
 export const FIRST_HOP = 8;
 export const CONNECTION = 8;
@@ -26,6 +28,7 @@ const kinds: readonly (readonly [name: string, kind: number])[] = [
   ["host", HOST],
   ["content-length", CONTENT_LENGTH],
   ["date", DATE],
+  ["authorization", AUTHORIZATION],
   ["connection", CONNECTION],
   ["transfer-encoding", TRANSFER_ENCODING],
   ["upgrade", UPGRADE],

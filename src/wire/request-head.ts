@@ -3,7 +3,7 @@ import { MeshError } from "../errors.ts";
 import type { RequestHead } from "../exchange.ts";
 import type { HeaderEdits } from "../headers.ts";
 import { parseAuthority } from "./authority.ts";
-import { EXPECT, HOPS, HOST, OTHER, TE, UPGRADE } from "./fields.ts";
+import { AUTHORIZATION, EXPECT, HOPS, HOST, OTHER, TE, UPGRADE } from "./fields.ts";
 import { bodyFraming, connectionOptions, type ConnectionOptions } from "./framing.ts";
 import { HeadLines } from "./head-lines.ts";
 import type { RawHead } from "./head-parser.ts";
@@ -38,6 +38,9 @@ export class RequestLines extends HeadLines implements RequestHead {
     if (hosts === 1) authority = parseAuthority(this.ofKind(HOST)!, 80);
     else if (raw.minorVersion === 1) throw malformed("No Host line");
     if (authority === null) throw malformed("Host is not a host name and port");
+
+    // RFC 9110 §5.3: not a list. One runtime's server takes the first line, another joins them: who is asking would be a choice.
+    if (this.countOfKind(AUTHORIZATION) > 1) throw malformed("More than one Authorization line");
 
     const received = raw.text.slice(raw.secondFrom, raw.secondTo);
     this.isAbsolute = false;
