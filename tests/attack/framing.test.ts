@@ -95,6 +95,11 @@ const refused: readonly Attack[] = [
     "orders\\x",
     "%6frders",
   ].map((host) => attack(`A-07 A-08 Host ${host}`, `GET /api/x HTTP/1.1\r\nHost: ${host}\r\n\r\n`, 400)),
+  attack(
+    "L5 two Authorization lines",
+    "GET /api/x HTTP/1.1\r\nHost: orders\r\nAuthorization: Bearer a\r\nauthorization: Bearer b\r\n\r\n",
+    400,
+  ),
   attack("A-09 user information in the target", "GET http://orders@web/api/x HTTP/1.1\r\nHost: orders\r\n\r\n", 400),
   attack("A-09 another scheme", "GET file://orders/etc/passwd HTTP/1.1\r\nHost: orders\r\n\r\n", 400),
   attack("L4 a fragment in the target", "GET /api/x#/admin HTTP/1.1\r\nHost: orders\r\n\r\n", 400),
@@ -180,7 +185,9 @@ describe("bytes that could mean two things", () => {
       rig.upstream.forget();
       const names = new Set(["A-01 CL and TE", "A-02 two lengths", "A-07 two Hosts", "A-03 folded coding"]);
       for (const one of refused.filter(({ name }) => names.has(name))) {
-        const cuts = Array.from({ length: one.bytes.length - 1 }, (_, i) => i + 1);
+        // The parser behind both doors is one; a TLS handshake for every cut would be most of this file's time.
+        const step = door === "inbound" ? 5 : 1;
+        const cuts = Array.from({ length: Math.floor((one.bytes.length - 1) / step) }, (_, i) => 1 + i * step);
         for (let i = 0; i < cuts.length; i += 20) {
           await Promise.all(
             cuts.slice(i, i + 20).map((cut) => isRefused(door, one, [one.bytes.slice(0, cut), one.bytes.slice(cut)])),

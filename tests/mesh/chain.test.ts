@@ -90,9 +90,9 @@ spec: { targetRefs: [{ kind: Service, name: ${name} }], retryBudget: { percent: 
       await eventually("the route is live", async () => (await ask()).headers["x-rule"] !== undefined);
       const load = startLoad(sidecars[1]!.ready.outbound, "leaf", { pauseMs: 0 });
       const seen = new Set<string>();
-      let isOver = false;
+      const over = { is: false };
       const looking = (async () => {
-        for (let i = 0; i < 5_000 && !isOver; i++) {
+        for (let i = 0; i < 5_000 && !over.is; i++) {
           const { headers } = await ask();
           assert.equal(headers["x-rule"], headers["x-backend"]);
           seen.add(String(headers["x-rule"]));
@@ -100,7 +100,7 @@ spec: { targetRefs: [{ kind: Service, name: ${name} }], retryBudget: { percent: 
       })();
       for (let n = 1; n <= 100; n++) await mesh.apply(numbered(n));
       await eventually("the last is in force", async () => (await ask()).headers["x-rule"] === "100", 5_000);
-      isOver = true;
+      over.is = true;
       await looking;
       assert.equal((await load.stop()).failures, "");
       assert.ok(seen.size > 5, `${seen.size} versions seen`);
