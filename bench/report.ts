@@ -39,6 +39,7 @@ export function caseTable({ summaries, reference }: Case, run: Pick<Run, "titles
     "CPU µs/request",
     "min",
     `/ ${reference}`,
+    "/ bytes only",
     hasThroughput ? "requests/s" : "",
     "p50 µs",
     "p99 µs",
@@ -50,6 +51,7 @@ export function caseTable({ summaries, reference }: Case, run: Pick<Run, "titles
     one.cpuUs > 0 ? one.cpuUs.toFixed(1) : "–",
     one.cpuUs > 0 ? one.cpuUsMin.toFixed(1) : "–",
     one.cpuUs > 0 ? ratio(one.cpuRatio) : "–",
+    ratio(one.floorRatio),
     hasThroughput ? String(Math.round(one.requestsPerSecond)) : "",
     String(Math.round(one.p50Us)),
     String(Math.round(one.p99Us)),
@@ -57,7 +59,7 @@ export function caseTable({ summaries, reference }: Case, run: Pick<Run, "titles
     one.rounds === one.ofRounds ? String(one.rounds) : `${one.rounds} of ${one.ofRounds}`,
   ]);
   const table = [heading, ...rows];
-  return hasThroughput ? table : table.map((row) => row.toSpliced(4, 1));
+  return hasThroughput ? table : table.map((row) => row.toSpliced(5, 1));
 }
 
 export function memoryTable(run: Pick<Run, "titles" | "memory">): string[][] {
