@@ -23,7 +23,8 @@ export const systemClock: Clock = {
   epochMs: () => Date.now(),
   after(delayMs, action) {
     const handle: unknown = setTimeout(action, Math.max(0, delayMs));
-    if (typeof handle === "object" && handle !== null && "unref" in handle && typeof handle.unref === "function") handle.unref();
+    if (typeof handle === "object" && handle !== null && "unref" in handle && typeof handle.unref === "function")
+      handle.unref();
     return { cancel: () => clearTimeout(handle as number) };
   },
 };

@@ -11,8 +11,28 @@ export type Sent = "nothing" | "head" | "body";
 
 /** Envoy's response flags plus our documented extensions; the empty string is "no flag". */
 export type ResponseFlag =
-  | "" | "UH" | "UF" | "UO" | "NR" | "URX" | "NC" | "DC" | "UT" | "UR" | "UC" | "RL" | "SI" | "DPE" | "UPE" | "OM"
-  | "BO" | "BQ" | "RB" | "DX" | "AZ" | "LOOP";
+  | ""
+  | "UH"
+  | "UF"
+  | "UO"
+  | "NR"
+  | "URX"
+  | "NC"
+  | "DC"
+  | "UT"
+  | "UR"
+  | "UC"
+  | "RL"
+  | "SI"
+  | "DPE"
+  | "UPE"
+  | "OM"
+  | "BO"
+  | "BQ"
+  | "RB"
+  | "DX"
+  | "AZ"
+  | "LOOP";
 
 interface ErrorMeaning {
   readonly status: number;
@@ -30,7 +50,12 @@ const meanings = {
   ERR_HEADERS_TOO_LARGE: { status: 431, flag: "DPE", origin: "downstream", title: "Request headers too large" },
   ERR_EXPECTATION_FAILED: { status: 417, flag: "DPE", origin: "downstream", title: "Expectation cannot be met" },
   ERR_METHOD_NOT_ALLOWED: { status: 405, flag: "DPE", origin: "downstream", title: "Method not allowed" },
-  ERR_METHOD_NOT_IMPLEMENTED: { status: 501, flag: "DPE", origin: "downstream", title: "Method or coding not implemented" },
+  ERR_METHOD_NOT_IMPLEMENTED: {
+    status: 501,
+    flag: "DPE",
+    origin: "downstream",
+    title: "Method or coding not implemented",
+  },
   ERR_VERSION_NOT_SUPPORTED: { status: 505, flag: "DPE", origin: "downstream", title: "HTTP version not supported" },
   ERR_DOWNSTREAM_CLOSED: { status: 499, flag: "DC", origin: "downstream", title: "The caller went away" },
   ERR_PEER_UNIDENTIFIED: { status: 401, flag: "AZ", origin: "downstream", title: "Peer has no usable identity" },

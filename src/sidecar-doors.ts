@@ -71,7 +71,12 @@ export async function openDoors(config: SidecarConfig, deps: DoorsDeps): Promise
 }
 
 /** Plain, for the application: whoever reaches it acts as this service, which is why it belongs on loopback. */
-function openOutbound(config: SidecarConfig, deps: DoorsDeps, address: ListenAddress, upstream: string | null): Promise<WireListener> {
+function openOutbound(
+  config: SidecarConfig,
+  deps: DoorsDeps,
+  address: ListenAddress,
+  upstream: string | null,
+): Promise<WireListener> {
   return openWireListener({
     direction: "outbound",
     ...common(config, deps),
@@ -104,12 +109,26 @@ function openInbound(config: SidecarConfig, deps: DoorsDeps): Promise<WireListen
 
 function inboundTls(config: SidecarConfig, workload: WorkloadCertificate): ListenTls {
   const { identity, trust } = workload.current;
-  return { identity, trust, clientAuth: "required", alpn: ["http/1.1"], plaintext: config.mtls === "permissive" ? "accept" : "refuse" };
+  return {
+    identity,
+    trust,
+    clientAuth: "required",
+    alpn: ["http/1.1"],
+    plaintext: config.mtls === "permissive" ? "accept" : "refuse",
+  };
 }
 
 function common(config: SidecarConfig, deps: DoorsDeps) {
   const { transport, events, sweeper, snapshot } = deps;
-  return { transport, events, sweeper, snapshot, limits: wireDefaults, clock: config.clock, maxBodyBytes: config.maxBodyBytes };
+  return {
+    transport,
+    events,
+    sweeper,
+    snapshot,
+    limits: wireDefaults,
+    clock: config.clock,
+    maxBodyBytes: config.maxBodyBytes,
+  };
 }
 
 function facts(socket: ByteSocket, more: Pick<ConnectionFacts, "peer" | "upstream">): ConnectionFacts {
@@ -129,6 +148,8 @@ export function listenOptions(address: ListenAddress | HostPort): ListenOptions 
 export function named(flag: string, reason: unknown): MeshError {
   const error = MeshError.from(reason);
   const message = `cannot open the ${flag} port: ${error.message}`;
-  return new MeshError(error.code, message, { cause: reason instanceof Error ? reason.cause : undefined, ...(error.advice !== undefined && { advice: error.advice }) });
+  return new MeshError(error.code, message, {
+    cause: reason instanceof Error ? reason.cause : undefined,
+    ...(error.advice !== undefined && { advice: error.advice }),
+  });
 }
-

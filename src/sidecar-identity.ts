@@ -53,7 +53,11 @@ export async function acquireWorkload(config: IdentityConfig, deps: IdentityDeps
   return joinControl(config, deps);
 }
 
-async function followDirectory(config: IdentityConfig, directory: string, deps: IdentityDeps): Promise<WorkloadCertificate> {
+async function followDirectory(
+  config: IdentityConfig,
+  directory: string,
+  deps: IdentityDeps,
+): Promise<WorkloadCertificate> {
   const files: SvidFiles = {
     read: (name) => deps.files.readText(`${directory}/${name}`),
     watch: (changed) => deps.files.watch(directory, changed),
@@ -63,9 +67,14 @@ async function followDirectory(config: IdentityConfig, directory: string, deps: 
   const expected = meshId(spiffeId.trustDomain, config.namespace, config.service);
   if (spiffeId.text === expected.text) return workload;
   workload.close();
-  throw new MeshError("ERR_OPTION_INVALID", `The certificate in ${directory} is for ${spiffeId.text}, not for ${expected.text}`, {
-    advice: "Start the sidecar with the --service and --namespace of its certificate: peers check one against the other",
-  });
+  throw new MeshError(
+    "ERR_OPTION_INVALID",
+    `The certificate in ${directory} is for ${spiffeId.text}, not for ${expected.text}`,
+    {
+      advice:
+        "Start the sidecar with the --service and --namespace of its certificate: peers check one against the other",
+    },
+  );
 }
 
 async function joinControl(config: IdentityConfig, deps: IdentityDeps): Promise<AcquiredIdentity> {
@@ -84,13 +93,28 @@ async function joinControl(config: IdentityConfig, deps: IdentityDeps): Promise<
     const admission =
       current === null || control === null
         ? await joinMesh({ token: token as string, control, spiffeId, csrPem, call, clock })
-        : await renewCertificate({ control, spiffeId, csrPem, call, clock, identity: current.identity, trust: current.trust });
+        : await renewCertificate({
+            control,
+            spiffeId,
+            csrPem,
+            call,
+            clock,
+            identity: current.identity,
+            trust: current.trust,
+          });
     control = admission.control;
     configKey = admission.configKey;
     await (imported = importKey(configKey));
     return admission;
   };
-  const options = { spiffeId, clock, random, events: deps.events, request, ...(kept !== null && { first: kept.state }) };
+  const options = {
+    spiffeId,
+    clock,
+    random,
+    events: deps.events,
+    request,
+    ...(kept !== null && { first: kept.state }),
+  };
   const workload = await untilReached(config, deps, () => issuedWorkload(options));
   const keep = async (state: WorkloadState): Promise<void> => {
     try {
@@ -110,9 +134,13 @@ function importKey(key: unknown): Promise<CryptoKey | null> {
 }
 
 function withoutToken({ stateDir }: IdentityConfig): MeshError {
-  return new MeshError("ERR_OPTION_INVALID", `No join token is given, and ${stateDir} holds no certificate that is still valid`, {
-    advice: "Give --token (fetchmesh token create --service NAME)",
-  });
+  return new MeshError(
+    "ERR_OPTION_INVALID",
+    `No join token is given, and ${stateDir} holds no certificate that is still valid`,
+    {
+      advice: "Give --token (fetchmesh token create --service NAME)",
+    },
+  );
 }
 
 async function untilReached<T>(config: IdentityConfig, deps: IdentityDeps, attempt: () => Promise<T>): Promise<T> {
@@ -124,7 +152,11 @@ async function untilReached<T>(config: IdentityConfig, deps: IdentityDeps, attem
       const error = MeshError.from(reason);
       if (deps.signal.aborted || !isPassing(error)) throw error;
       const waitMs = Math.min(longestJoinWaitMs, 200 * 2 ** Math.min(tries, 8)) * (0.5 + random() / 2);
-      deps.log.warn("the control plane cannot be reached, trying again", { control, waitMs: Math.round(waitMs), reason: describeError(error) });
+      deps.log.warn("the control plane cannot be reached, trying again", {
+        control,
+        waitMs: Math.round(waitMs),
+        reason: describeError(error),
+      });
       await sleep(clock, waitMs, deps.signal);
     }
   }
@@ -148,7 +180,11 @@ function controlCall(transport: SocketTransport): CallControl {
   return async ({ method, url, body, tls }) => {
     const fetchOnce = wireFetch(transport, { tls: tls ?? { trust: { rootsPem: [] }, unverified: true } });
     try {
-      const init: RequestInit = { method, signal: AbortSignal.timeout(10_000), ...(body !== null && { body, headers: { "content-type": "application/json" } }) };
+      const init: RequestInit = {
+        method,
+        signal: AbortSignal.timeout(10_000),
+        ...(body !== null && { body, headers: { "content-type": "application/json" } }),
+      };
       const response = await fetchOnce(new Request(url, init));
       return { status: response.status, body: await boundedText(response) };
     } finally {
@@ -160,9 +196,12 @@ function controlCall(transport: SocketTransport): CallControl {
 async function boundedText(response: Response): Promise<string> {
   let text = "";
   if (response.body === null) return text;
-  for await (const piece of response.body.pipeThrough(new TextDecoderStream() as unknown as ReadableWritablePair<string, Uint8Array>)) {
+  for await (const piece of response.body.pipeThrough(
+    new TextDecoderStream() as unknown as ReadableWritablePair<string, Uint8Array>,
+  )) {
     text += piece;
-    if (text.length > maxReplyBytes) throw new MeshError("ERR_UPSTREAM_PROTOCOL", `The control plane's reply is larger than ${maxReplyBytes} bytes`);
+    if (text.length > maxReplyBytes)
+      throw new MeshError("ERR_UPSTREAM_PROTOCOL", `The control plane's reply is larger than ${maxReplyBytes} bytes`);
   }
   return text;
 }

@@ -113,15 +113,28 @@ export function resolveSidecarOptions(options: SidecarOptions): SidecarConfig {
   requireLabel("service", options.service);
   requireLabel("namespace", namespace);
   if (options.control === undefined && options.store === undefined) {
-    throw new MeshError("ERR_OPTION_INVALID", "A sidecar needs a source of config: neither a control plane nor a store is given", {
-      advice: "Give --control https://HOST:PORT with --token, or --store redis://HOST:PORT with --svid-dir DIR",
-    });
+    throw new MeshError(
+      "ERR_OPTION_INVALID",
+      "A sidecar needs a source of config: neither a control plane nor a store is given",
+      {
+        advice: "Give --control https://HOST:PORT with --token, or --store redis://HOST:PORT with --svid-dir DIR",
+      },
+    );
   }
   const mtls = options.mtls ?? "strict";
-  if (mtls !== "off" && options.svidDir === undefined && options.stateDir === undefined && (options.control === undefined || options.token === undefined)) {
-    throw new MeshError("ERR_OPTION_INVALID", `A sidecar with mTLS "${mtls}" needs an identity: neither a join token nor an SVID directory is given`, {
-      advice: "Give --control with --token (fetchmesh token create --service NAME), or --svid-dir DIR",
-    });
+  if (
+    mtls !== "off" &&
+    options.svidDir === undefined &&
+    options.stateDir === undefined &&
+    (options.control === undefined || options.token === undefined)
+  ) {
+    throw new MeshError(
+      "ERR_OPTION_INVALID",
+      `A sidecar with mTLS "${mtls}" needs an identity: neither a join token nor an SVID directory is given`,
+      {
+        advice: "Give --control with --token (fetchmesh token create --service NAME), or --svid-dir DIR",
+      },
+    );
   }
   return Object.freeze({
     service: options.service,
@@ -154,5 +167,8 @@ export function resolveSidecarOptions(options: SidecarOptions): SidecarConfig {
 
 function requireLabel(option: string, value: string): void {
   if (label.test(value)) return;
-  throw new MeshError("ERR_OPTION_INVALID", `"${option}" must be a DNS label (a-z, 0-9, "-", at most 63): current value is "${value}"`);
+  throw new MeshError(
+    "ERR_OPTION_INVALID",
+    `"${option}" must be a DNS label (a-z, 0-9, "-", at most 63): current value is "${value}"`,
+  );
 }

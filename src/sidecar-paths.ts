@@ -52,7 +52,14 @@ export interface Paths {
 export function assemblePaths(config: SidecarConfig, deps: PathsDeps): Paths {
   const { clock, random, service, namespace } = config;
   const { transport, events, log, sweeper, workload } = deps;
-  const traffic = createTraffic({ clock, random, events, voter: config.instance, votes: deps.votes, callers: deps.callers });
+  const traffic = createTraffic({
+    clock,
+    random,
+    events,
+    voter: config.instance,
+    votes: deps.votes,
+    callers: deps.callers,
+  });
   const pool = new ConnectionPool({ transport, limits: wireDefaults, clock, sweeper });
   const self = selfOf(config, workload);
   const by = `sidecar ${service}/${config.instance}`;
@@ -64,13 +71,19 @@ export function assemblePaths(config: SidecarConfig, deps: PathsDeps): Paths {
     self,
     namespace,
     service,
-    onDefect: (error: Parameters<typeof defectLine>[0]) => log.error("a request failed unexpectedly", { error: defectLine(error) }),
+    onDefect: (error: Parameters<typeof defectLine>[0]) =>
+      log.error("a request failed unexpectedly", { error: defectLine(error) }),
   };
   return {
     traffic,
     self,
     outbound: outbound({ ...common, send: sendOverWire({ pool, clock, dial: peerDials(clock, workload) }) }),
-    inbound: inbound({ ...common, acceptsUnidentified: config.mtls !== "strict", application: applicationOf(config), send: sendOverWire({ pool, clock, dial: applicationDial(config) }) }),
+    inbound: inbound({
+      ...common,
+      acceptsUnidentified: config.mtls !== "strict",
+      application: applicationOf(config),
+      send: sendOverWire({ pool, clock, dial: applicationDial(config) }),
+    }),
     close: () => pool.close(),
   };
 }
@@ -97,8 +110,13 @@ function applicationOf(config: SidecarConfig): ServiceCluster {
     retryBudget: new RetryBudget(backendDefaults.retryBudget),
     limits: new LimitState(),
   });
-  const place = "path" in app ? { address: `unix:${app.path}`, host: "localhost", port: 0 } : { address: `${app.host}:${app.port}`, ...app };
-  cluster.endpoints = [new EndpointState({ ...place, instance: null, zone: null, weight: 1, identity: null }, createBreaker())];
+  const place =
+    "path" in app
+      ? { address: `unix:${app.path}`, host: "localhost", port: 0 }
+      : { address: `${app.host}:${app.port}`, ...app };
+  cluster.endpoints = [
+    new EndpointState({ ...place, instance: null, zone: null, weight: 1, identity: null }, createBreaker()),
+  ];
   cluster.isKnown = true;
   return cluster;
 }

@@ -60,7 +60,9 @@ export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
       announcement?.refresh();
     },
     onRefused: () => announcement?.refresh(),
-    ...(config.stateDir !== null && { lastKnownGood: lastKnownGood(deps.files, `${config.stateDir}/${mesh}.last-known-good.json`) }),
+    ...(config.stateDir !== null && {
+      lastKnownGood: lastKnownGood(deps.files, `${config.stateDir}/${mesh}.last-known-good.json`),
+    }),
   });
   const registryFollower = followRegistry({
     store,
@@ -118,7 +120,8 @@ export function followMesh(config: SidecarConfig, deps: SyncDeps): Sync {
 
 function recentCalls(directory: Directory, nowMs: number): readonly ServiceKey[] {
   const calls: ServiceKey[] = [];
-  for (const { key, retryBudget } of directory.clusters()) if (calls.length < maxCalls && retryBudget.isInUse(nowMs)) calls.push(key);
+  for (const { key, retryBudget } of directory.clusters())
+    if (calls.length < maxCalls && retryBudget.isInUse(nowMs)) calls.push(key);
   return calls;
 }
 

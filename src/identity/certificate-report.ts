@@ -17,7 +17,8 @@ function report(kind: CertificateReport["kind"], der: Uint8Array): CertificateRe
   const certificate = readCertificate(der);
   const fingerprint = sha256Hex(der);
   // Both were verified before they were used: this is a report, not a check.
-  if (typeof certificate === "string") return { kind, spiffeId: "", serialNumber: "", notBefore: "", notAfter: "", fingerprint };
+  if (typeof certificate === "string")
+    return { kind, spiffeId: "", serialNumber: "", notBefore: "", notAfter: "", fingerprint };
   const id = spiffeIdOfLeaf(certificate);
   return {
     kind,

@@ -36,7 +36,11 @@ export class IdentityKeeper {
       if (text === null) return null;
       const { chainPem, privateKeyPem, rootsPem, control, configKey } = JSON.parse(text) as Record<string, unknown>;
       if (typeof chainPem !== "string" || typeof privateKeyPem !== "string" || !Array.isArray(rootsPem)) return null;
-      const state = await workloadState({ chainPem, privateKeyPem, rootsPem: rootsPem.map(String) }, clock.epochMs(), 1);
+      const state = await workloadState(
+        { chainPem, privateKeyPem, rootsPem: rootsPem.map(String) },
+        clock.epochMs(),
+        1,
+      );
       if (state.spiffeId.text !== expected.text || state.notAfterMs <= clock.epochMs()) return null;
       return { state, control: typeof control === "string" ? control : null, configKey: configKey ?? null };
     } catch {
@@ -47,7 +51,13 @@ export class IdentityKeeper {
 
   async save(state: WorkloadState, control: string | null, configKey: unknown): Promise<void> {
     const { identity, trust } = state;
-    const kept = { chainPem: identity.certificateChainPem, privateKeyPem: identity.privateKeyPem, rootsPem: trust.rootsPem, control, configKey };
+    const kept = {
+      chainPem: identity.certificateChainPem,
+      privateKeyPem: identity.privateKeyPem,
+      rootsPem: trust.rootsPem,
+      control,
+      configKey,
+    };
     await this.#files.writeAtomic(this.#path, JSON.stringify(kept), 0o600);
   }
 }

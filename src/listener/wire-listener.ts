@@ -4,7 +4,14 @@ import { MeshError } from "../errors.ts";
 import { Exchange, type Accepted, type ConnectionFacts, type Direction, type Handler } from "../exchange.ts";
 import type { Snapshot } from "../control/snapshot.ts";
 import type { Events } from "../observe/events.ts";
-import type { ByteSocket, Listener, ListenOptions, SocketTransport, TlsIdentity, TlsTrust } from "../runtime/contract.ts";
+import type {
+  ByteSocket,
+  Listener,
+  ListenOptions,
+  SocketTransport,
+  TlsIdentity,
+  TlsTrust,
+} from "../runtime/contract.ts";
 import type { WireLimits, WireRequest } from "../wire/message.ts";
 import { OpenConnections } from "../wire/open-connections.ts";
 import { serveConnection } from "../wire/server-connection.ts";
@@ -80,7 +87,11 @@ export async function openWireListener(options: WireListenerOptions): Promise<Wi
     );
   };
 
-  const receive = (request: WireRequest, respond: (response: Response) => void, connection: ConnectionFacts): Exchange => {
+  const receive = (
+    request: WireRequest,
+    respond: (response: Response) => void,
+    connection: ConnectionFacts,
+  ): Exchange => {
     const exchange = new Exchange({
       direction,
       request,

@@ -126,7 +126,8 @@ describe("followRegistry()", () => {
     await store.registry.register(record("a", { calls: ["default/orders", "default/billing"] }), 15_000);
     await store.registry.register(record("b", { address: "127.0.0.1:4002", calls: ["default/orders"] }), 15_000);
     await clock.pass(6_000);
-    const count = (): number[] => ["default/orders", "default/billing", "default/web"].map((key) => follower.callers(key));
+    const count = (): number[] =>
+      ["default/orders", "default/billing", "default/web"].map((key) => follower.callers(key));
     assert.deepEqual(count(), [2, 1, 0]);
     await store.registry.register(record("a", { calls: [] }), 15_000);
     await clock.pass(6_000);

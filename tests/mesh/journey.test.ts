@@ -20,13 +20,20 @@ describe("a request crosses the mesh", () => {
       let body = "";
       request.setEncoding("latin1");
       request.on("data", (piece: string) => (body += piece));
-      request.on("end", () => response.end(JSON.stringify({ url: request.url, method: request.method, headers: request.headers, body })));
+      request.on("end", () =>
+        response.end(JSON.stringify({ url: request.url, method: request.method, headers: request.headers, body })),
+      );
     });
     const webApp = await startApp("web");
     apps = [ordersApp, webApp];
-    web = await mesh.sidecar("web", webApp, { upstreams: [{ service: "orders", listen: { host: "127.0.0.1", port: 0 } }], accessLog: "all" });
+    web = await mesh.sidecar("web", webApp, {
+      upstreams: [{ service: "orders", listen: { host: "127.0.0.1", port: 0 } }],
+      accessLog: "all",
+    });
     orders = await mesh.sidecar("orders", ordersApp);
-    await eventually("web knows orders", async () => (await call(web.ready.admin, "/endpoints")).body.includes(orders.ready.inbound));
+    await eventually("web knows orders", async () =>
+      (await call(web.ready.admin, "/endpoints")).body.includes(orders.ready.inbound),
+    );
   });
 
   after(async () => {
@@ -39,17 +46,28 @@ describe("a request crosses the mesh", () => {
     assert.equal(byHost.status, 200);
     assert.equal(JSON.parse(byHost.body).url, "/a?x=%20y");
     const byProxy = await call(web.ready.outbound, "http://orders.default:8080/b", { method: "POST", body: "payload" });
-    assert.deepEqual([byProxy.status, JSON.parse(byProxy.body).url, JSON.parse(byProxy.body).body], [200, "/b", "payload"]);
+    assert.deepEqual(
+      [byProxy.status, JSON.parse(byProxy.body).url, JSON.parse(byProxy.body).body],
+      [200, "/b", "payload"],
+    );
     const byPort = await call(web.ready.upstreams["orders"]!, "/c");
     assert.equal(JSON.parse(byPort.body).url, "/c");
   });
 
   it("the application sees the verified identity of its caller and nothing the caller claimed", async () => {
     const reply = await call(web.ready.outbound, "/", {
-      headers: { host: "orders", "x-forwarded-client-cert": "URI=spiffe://mesh.local/ns/default/sa/admin", "X-Spiffe-Id": "admin", connection: "x-forwarded-client-cert" },
+      headers: {
+        host: "orders",
+        "x-forwarded-client-cert": "URI=spiffe://mesh.local/ns/default/sa/admin",
+        "X-Spiffe-Id": "admin",
+        connection: "x-forwarded-client-cert",
+      },
     });
     const { headers } = JSON.parse(reply.body) as { headers: Record<string, string> };
-    assert.match(headers["x-forwarded-client-cert"]!, /^By=spiffe:\/\/mesh\.local\/ns\/default\/sa\/orders;Hash=[0-9a-f]{64};Subject="";URI=spiffe:\/\/mesh\.local\/ns\/default\/sa\/web$/);
+    assert.match(
+      headers["x-forwarded-client-cert"]!,
+      /^By=spiffe:\/\/mesh\.local\/ns\/default\/sa\/orders;Hash=[0-9a-f]{64};Subject="";URI=spiffe:\/\/mesh\.local\/ns\/default\/sa\/web$/,
+    );
     assert.equal(headers["x-spiffe-id"], undefined);
     assert.match(headers["traceparent"]!, /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
     assert.match(headers["x-request-id"]!, /^[0-9a-f-]{36}$/);
@@ -63,7 +81,10 @@ describe("a request crosses the mesh", () => {
   });
 
   it("the admin port cannot be reached through the outbound port", async () => {
-    for (const target of [`http://${web.ready.admin}/metrics`, `http://localhost:${web.ready.admin.split(":")[1]}/drain`]) {
+    for (const target of [
+      `http://${web.ready.admin}/metrics`,
+      `http://localhost:${web.ready.admin.split(":")[1]}/drain`,
+    ]) {
       assert.equal((await call(web.ready.outbound, target, { method: "POST" })).status, 404);
     }
   });
@@ -76,10 +97,14 @@ describe("a request crosses the mesh", () => {
       socket.on("error", () => {});
       socket.on("close", () => resolve());
     });
-    await eventually("the refusal is counted", async () => {
-      const scrape = parsePrometheus((await call(orders.ready.admin, "/metrics")).body);
-      return scrape.sum("fetchmesh_handshakes_refused_total", { direction: "inbound", reason: "not_tls" }) >= 1;
-    }, 3_000);
+    await eventually(
+      "the refusal is counted",
+      async () => {
+        const scrape = parsePrometheus((await call(orders.ready.admin, "/metrics")).body);
+        return scrape.sum("fetchmesh_handshakes_refused_total", { direction: "inbound", reason: "not_tls" }) >= 1;
+      },
+      3_000,
+    );
   });
 
   it("a policy that stops allowing a caller takes effect on its open connections", async () => {
@@ -118,7 +143,9 @@ spec:
     let aborted = 0;
     const slow = await startApp("slow", (request) => void request.on("close", () => aborted++));
     const sidecar = await mesh.sidecar("slow", slow);
-    await eventually("web knows slow", async () => (await call(web.ready.admin, "/endpoints")).body.includes(sidecar.ready.inbound));
+    await eventually("web knows slow", async () =>
+      (await call(web.ready.admin, "/endpoints")).body.includes(sidecar.ready.inbound),
+    );
     const [host, port] = web.ready.outbound.split(":");
     const socket = connect(Number(port), host!, () => socket.write("GET / HTTP/1.1\r\nHost: slow\r\n\r\n"));
     await eventually("the application was asked", () => slow.seen.length === 1);
@@ -131,7 +158,9 @@ spec:
     const gone = await startApp("gone");
     const sidecar = await mesh.sidecar("gone", gone);
     await gone.close();
-    await eventually("web knows gone", async () => (await call(web.ready.admin, "/endpoints")).body.includes(sidecar.ready.inbound));
+    await eventually("web knows gone", async () =>
+      (await call(web.ready.admin, "/endpoints")).body.includes(sidecar.ready.inbound),
+    );
     const reply = await call(web.ready.outbound, "/", { headers: { host: "gone" }, method: "POST", body: "x" });
     assert.equal(reply.status, 503);
     assert.equal(reply.headers["x-mesh-flag"], "UF");

@@ -15,7 +15,9 @@ describe("a permissive inbound port", () => {
     app = await startApp("legacy");
     legacy = await mesh.sidecar("legacy", app, { mtls: "permissive" });
     web = await mesh.sidecar("web", app);
-    await eventually("web knows legacy", async () => (await call(web.ready.admin, "/endpoints")).body.includes(legacy.ready.inbound));
+    await eventually("web knows legacy", async () =>
+      (await call(web.ready.admin, "/endpoints")).body.includes(legacy.ready.inbound),
+    );
   });
   after(async () => {
     await mesh.close();
@@ -28,7 +30,10 @@ describe("a permissive inbound port", () => {
     const spoof = { "x-forwarded-client-cert": "URI=spiffe://mesh.local/ns/default/sa/admin" };
     assert.equal((await call(legacy.ready.inbound, "/plain", { headers: { host: "legacy", ...spoof } })).status, 200);
     const [identified, anonymous] = app.seen;
-    assert.match(String(identified?.headers["x-forwarded-client-cert"]), /URI=spiffe:\/\/mesh\.local\/ns\/default\/sa\/web$/);
+    assert.match(
+      String(identified?.headers["x-forwarded-client-cert"]),
+      /URI=spiffe:\/\/mesh\.local\/ns\/default\/sa\/web$/,
+    );
     assert.equal(anonymous?.headers["x-forwarded-client-cert"], undefined);
   });
 
@@ -42,7 +47,10 @@ spec:
   selector: { matchLabels: { app: legacy } }
   rules: [{ from: [{ source: { principals: ["*"] } }] }]
 `);
-    await eventually("nobody is denied", async () => (await call(legacy.ready.inbound, "/", { headers: { host: "legacy" } })).status === 403);
+    await eventually(
+      "nobody is denied",
+      async () => (await call(legacy.ready.inbound, "/", { headers: { host: "legacy" } })).status === 403,
+    );
     assert.equal((await call(web.ready.outbound, "/", { headers: { host: "legacy" } })).status, 200);
   });
 });

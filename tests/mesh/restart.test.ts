@@ -42,7 +42,10 @@ describe("a sidecar with a state directory", () => {
   });
 
   it("does not become another service because a file says so", async () => {
-    await assert.rejects(mesh.sidecar("billing", app, { token: await mesh.token("orders"), stateDir: dir.path }), (error: MeshError) => error.code === "ERR_TOKEN_REFUSED");
+    await assert.rejects(
+      mesh.sidecar("billing", app, { token: await mesh.token("orders"), stateDir: dir.path }),
+      (error: MeshError) => error.code === "ERR_TOKEN_REFUSED",
+    );
   });
 
   it("joins anew when what it kept is damaged", async () => {

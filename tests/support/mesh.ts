@@ -1,5 +1,12 @@
 /** A whole mesh in one process, over real sockets and real TLS: control plane, sidecars, applications. */
-import { createServer, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import type { AddressInfo } from "node:net";
 import { systemClock } from "../../src/clock.ts";
 import { applyDocuments } from "../../src/control/publish.ts";
@@ -62,7 +69,10 @@ export interface App {
 }
 
 /** An application that knows nothing of the mesh; answers with its name unless told otherwise. */
-export async function startApp(name: string, answer?: (request: IncomingMessage, response: ServerResponse) => void): Promise<App> {
+export async function startApp(
+  name: string,
+  answer?: (request: IncomingMessage, response: ServerResponse) => void,
+): Promise<App> {
   const seen: App["seen"] = [];
   const server = createServer((request, response) => {
     seen.push({ method: request.method ?? "", url: request.url ?? "", headers: request.headers });
@@ -152,8 +162,14 @@ export async function startMesh(options: { readonly certTtlMs?: number; readonly
     async apply(text) {
       const instances = await store.registry.instances();
       const known = new Set(instances.map(({ namespace, service }) => serviceKey(namespace, service)));
-      const result = await applyDocuments(plane.publisher, [{ file: "test.yaml", text }], { author: "test", message: "test" }, known);
-      if ("problems" in result && result.problems.some(({ severity }) => severity === "error")) throw new Error(JSON.stringify(result.problems));
+      const result = await applyDocuments(
+        plane.publisher,
+        [{ file: "test.yaml", text }],
+        { author: "test", message: "test" },
+        known,
+      );
+      if ("problems" in result && result.problems.some(({ severity }) => severity === "error"))
+        throw new Error(JSON.stringify(result.problems));
       return (result as { version: number }).version;
     },
     async close() {
