@@ -125,6 +125,7 @@ class SidecarProcess {
         version,
         runtime: this.#runtime.label,
         clusters: () => this.#paths.traffic.directory.clusters(),
+        storeConnected: () => this.#store?.isConnected ?? null,
         process: () => this.#processFacts(),
       },
     });

@@ -36,7 +36,7 @@ export function createMeshMetrics(options: MeshMetricsOptions): MeshMetrics {
     ...attemptEvents(registry),
     ...breakerEvents(registry),
     ...connectionEvents(registry),
-    ...configEvents(registry, clock),
+    ...configEvents(registry, clock, facts),
     ...certificateEvents(registry),
   };
   scrapedMetrics(registry, facts);
@@ -200,7 +200,7 @@ function connectionEvents(registry: Registry): Events {
   };
 }
 
-function configEvents(registry: Registry, clock: Clock): Events {
+function configEvents(registry: Registry, clock: Clock, facts: MeshFacts): Events {
   let version = -1;
   let appliedAtMs = 0;
   let tookMs = 0;
@@ -225,7 +225,8 @@ function configEvents(registry: Registry, clock: Clock): Events {
     },
   );
   registry.scraped("fetchmesh_store_connected", "1 while the config store can be reached.", "gauge", [], (emit) => {
-    if (isConnected !== null) emit(isConnected ? 1 : 0);
+    const now = facts.storeConnected === undefined ? isConnected : facts.storeConnected();
+    if (now !== null) emit(now ? 1 : 0);
   });
   const applied = registry.counter("fetchmesh_config_applied_total", "Config versions applied.").cell();
   const refused = registry

@@ -17,6 +17,8 @@ export interface MeshFacts {
   readonly runtime: string;
   /** Clusters this process calls. */
   readonly clusters: () => Iterable<Cluster>;
+  /** null before there is a store. Absent: as the events last said, which is as of the last poll. */
+  readonly storeConnected?: () => boolean | null;
   /** null where the platform does not say. */
   readonly process?: () => ProcessFacts | null;
 }
