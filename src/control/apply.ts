@@ -77,6 +77,8 @@ class Follower implements ConfigFollower {
   readonly #applyMs: number[] = [];
   #hintedAtMs: number | null = null;
   #wasConnected: boolean | null = null;
+  /** The newest version that is not on disk yet; the one being written included. */
+  #unsaved: StoredSnapshot | null = null;
   #isClosed = false;
 
   constructor(options: FollowConfigOptions) {
@@ -179,12 +181,25 @@ class Follower implements ConfigFollower {
     this.#applyMs.push(tookMs);
     if (this.#applyMs.length > 64) this.#applyMs.shift();
     events?.configApplied?.(stored.version, tookMs);
-    if (isNews)
-      void lastKnownGood
-        ?.save(stored)
-        .catch((error: unknown) =>
-          events?.configRefused?.(stored.version, `last known good not saved: ${describeError(error)}`),
-        );
+    if (isNews && lastKnownGood !== undefined) this.#save(lastKnownGood, stored);
+  }
+
+  /** One at a time and only the newest: of two renames under way at once the older could be the last (I2). */
+  #save(to: LastKnownGood, stored: StoredSnapshot): void {
+    const isSaving = this.#unsaved !== null;
+    this.#unsaved = stored;
+    if (!isSaving) void this.#saveAll(to);
+  }
+
+  async #saveAll(to: LastKnownGood): Promise<void> {
+    for (let saved = this.#unsaved; saved !== null; saved = this.#unsaved) {
+      try {
+        await to.save(saved);
+      } catch (error) {
+        this.#options.events?.configRefused?.(saved.version, `last known good not saved: ${describeError(error)}`);
+      }
+      if (this.#unsaved === saved) this.#unsaved = null;
+    }
   }
 
   #refuse(refusal: Refusal | null): void {

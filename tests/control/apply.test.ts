@@ -171,6 +171,26 @@ describe("followConfig()", () => {
     f.follower.close();
   });
 
+  it("saves one version at a time, so that the newest is the last on disk (I2)", async () => {
+    const begun: number[] = [];
+    const finish: (() => void)[] = [];
+    const save = ({ version }: StoredSnapshot): Promise<void> => {
+      begun.push(version);
+      return new Promise((resolve) => finish.push(resolve));
+    };
+    const f = await setup({ lastKnownGood: { load: async () => null, save } });
+    for (const version of [4, 5, 6]) {
+      f.stored = await stored("a", version);
+      await f.follower.look();
+    }
+    assert.deepEqual(begun, [4], "the disk is slow");
+    finish.shift()!();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(begun, [4, 6]);
+    finish.shift()!();
+    f.follower.close();
+  });
+
   it("survives a last known good that is garbage, unreadable or cannot be saved", async () => {
     for (const load of [
       async () => ({ epoch: "a", version: 3, body: "{" }),
