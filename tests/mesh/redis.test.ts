@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { systemClock } from "../../src/clock.ts";
@@ -157,6 +157,9 @@ describe("a mesh whose Redis fails", () => {
   );
 
   it("is not missed by a sidecar that starts on the last known good (A-48, R23)", { timeout: 30_000 }, async () => {
+    await eventually("it is on disk", async () =>
+      readFileSync(join(folder.path, "default.last-known-good.json"), "utf8").includes(`"version":${await version()},`),
+    );
     await redis.kill9();
     const late = await mesh.sidecar("web", app, { store: redis.url, stateDir: folder.path });
     assert.equal(
