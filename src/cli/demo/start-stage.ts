@@ -12,7 +12,7 @@ import { availableRuntimes, examples, findProgram, type RuntimeName, scriptComma
 import { eventually } from "./scrape.ts";
 
 /** Requests per second: steady enough to notice a lost one at once, little enough for a laptop with everything on it. */
-const rate = 120;
+const rate = 80;
 
 export interface Started {
   readonly stage: Stage;
