@@ -33,7 +33,7 @@ export interface AcquiredIdentity {
   /** Null with `mtls: "off"`. */
   readonly workload: WorkloadCertificate | null;
   /** What the mesh's config is signed with; null where no control plane told. Asked per use: a renewal may bring a new one. */
-  configKey(): Promise<CryptoKey | null>;
+  readonly configKey: () => Promise<CryptoKey | null>;
 }
 
 /** The longest a joining sidecar waits between two tries: a control plane that comes back is noticed within seconds. */
@@ -196,9 +196,7 @@ function controlCall(transport: SocketTransport): CallControl {
 async function boundedText(response: Response): Promise<string> {
   let text = "";
   if (response.body === null) return text;
-  for await (const piece of response.body.pipeThrough(
-    new TextDecoderStream() as unknown as ReadableWritablePair<string, Uint8Array>,
-  )) {
+  for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
     text += piece;
     if (text.length > maxReplyBytes)
       throw new MeshError("ERR_UPSTREAM_PROTOCOL", `The control plane's reply is larger than ${maxReplyBytes} bytes`);

@@ -25,7 +25,7 @@ import { sendOverWire } from "./transport/wire-transport.ts";
 import { wireDefaults } from "./wire/message.ts";
 import { ConnectionPool } from "./wire/pool.ts";
 import type { Dial } from "./wire/pool-options.ts";
-import { Sweeper } from "./wire/sweeper.ts";
+import type { Sweeper } from "./wire/sweeper.ts";
 
 export interface PathsDeps {
   readonly transport: SocketTransport;

@@ -232,11 +232,14 @@ class SidecarProcess {
     });
     const health = createHealth({ by, waitingFor });
     const { clock } = config;
-    this.#admin = await serveFetch(this.#transport, listenOptions(config.admin), (request, { socket }) => admin(request, socket.remoteAddress), { clock }).catch(
-      (reason: unknown) => Promise.reject(named("admin", reason)),
-    );
-    this.#health = await serveFetch(this.#transport, listenOptions(config.health), health, { clock }).catch((reason: unknown) =>
-      Promise.reject(named("health", reason)),
+    this.#admin = await serveFetch(
+      this.#transport,
+      listenOptions(config.admin),
+      (request, { socket }) => admin(request, socket.remoteAddress),
+      { clock },
+    ).catch((reason: unknown) => Promise.reject(named("admin", reason)));
+    this.#health = await serveFetch(this.#transport, listenOptions(config.health), health, { clock }).catch(
+      (reason: unknown) => Promise.reject(named("health", reason)),
     );
   }
 
@@ -244,18 +247,29 @@ class SidecarProcess {
     const { store, control, mesh, clock, random } = this.#config;
     if (store !== null && typeof store !== "string") return store;
     this.#ownsStore = true;
-    const url = store ?? (control as string);
+    const url = store ?? control!;
     const { workload } = identity;
     let fetch: WireFetch | null = null;
     if (url.startsWith("https:")) {
       if (workload === null) {
-        throw new MeshError("ERR_OPTION_INVALID", 'A sidecar with mTLS "off" has no identity to show the control plane', {
-          advice: "Give it --store redis://HOST:PORT or --store file:PATH",
-        });
+        throw new MeshError(
+          "ERR_OPTION_INVALID",
+          'A sidecar with mTLS "off" has no identity to show the control plane',
+          {
+            advice: "Give it --store redis://HOST:PORT or --store file:PATH",
+          },
+        );
       }
       fetch = this.#controlFetch = fetchAs(workload, this.#transport, this.#config.clock);
     }
-    return openStore(url, { mesh, clock, random, files: this.#runtime.files, fetch, warn: (message) => this.#log.warn(message) });
+    return openStore(url, {
+      mesh,
+      clock,
+      random,
+      files: this.#runtime.files,
+      fetch,
+      warn: (message) => this.#log.warn(message),
+    });
   }
 
   /** The store has answered, or a last known good is in force: until then there is nothing to serve by. */
@@ -263,8 +277,12 @@ class SidecarProcess {
     await sync.started;
     let isTold = false;
     while (sync.config.confirmedAtMs === -Infinity && sync.config.applied.version === 0) {
-      if (this.#stop.signal.aborted) throw new MeshError("ERR_NOT_READY", "The sidecar was stopped before the store answered");
-      if (!isTold) this.#log.warn("not ready: the store cannot be reached, trying again until it can", { store: this.#store?.name });
+      if (this.#stop.signal.aborted)
+        throw new MeshError("ERR_NOT_READY", "The sidecar was stopped before the store answered");
+      if (!isTold)
+        this.#log.warn("not ready: the store cannot be reached, trying again until it can", {
+          store: this.#store?.name,
+        });
       isTold = true;
       await new Promise<void>((resolve) => this.#config.clock.after(storeWaitMs, resolve));
       await sync.config.look();

@@ -81,8 +81,8 @@ export async function importTokenKey(text: string): Promise<TokenKey> {
     if (jwk.kty !== "EC" || jwk.crv !== "P-256" || typeof jwk.d !== "string")
       throw new TypeError("not a private P-256 key");
     const { d: _, ...open } = jwk;
-    const [privateKey, publicKey] = await Promise.all([importJWK(jwk, algorithm), importJWK(open, algorithm)]);
-    return { privateKey: privateKey as CryptoKey, publicKey: publicKey as CryptoKey, text };
+    const [privateKey, publicKey] = await Promise.all([importKey(jwk), importKey(open)]);
+    return { privateKey, publicKey, text };
   } catch (cause) {
     throw new MeshError("ERR_OPTION_INVALID", "The CA's token key is unusable", {
       cause,
@@ -90,6 +90,12 @@ export async function importTokenKey(text: string): Promise<TokenKey> {
         "Restore ca/token.key from a backup, or remove it and start again: tokens handed out before will be refused.",
     });
   }
+}
+
+async function importKey(jwk: JWK): Promise<CryptoKey> {
+  const key = await importJWK(jwk, algorithm);
+  if (key instanceof Uint8Array) throw new TypeError("a symmetric key");
+  return key;
 }
 
 /** @throws {MeshError} ERR_REQUEST_MALFORMED if the lifetime is out of bounds */

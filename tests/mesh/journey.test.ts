@@ -92,7 +92,7 @@ describe("a request crosses the mesh", () => {
   it("plaintext at the inbound port is refused and counted with its reason", async () => {
     await new Promise<void>((resolve) => {
       const [host, port] = orders.ready.inbound.split(":");
-      const socket = connect(Number(port), host!, () => socket.write("GET / HTTP/1.1\r\nHost: orders\r\n\r\n"));
+      const socket = connect(Number(port), host, () => socket.write("GET / HTTP/1.1\r\nHost: orders\r\n\r\n"));
       socket.on("data", (bytes) => assert.doesNotMatch(bytes.toString("latin1"), /^HTTP/));
       socket.on("error", () => {});
       socket.on("close", () => resolve());
@@ -147,7 +147,7 @@ spec:
       (await call(web.ready.admin, "/endpoints")).body.includes(sidecar.ready.inbound),
     );
     const [host, port] = web.ready.outbound.split(":");
-    const socket = connect(Number(port), host!, () => socket.write("GET / HTTP/1.1\r\nHost: slow\r\n\r\n"));
+    const socket = connect(Number(port), host, () => socket.write("GET / HTTP/1.1\r\nHost: slow\r\n\r\n"));
     await eventually("the application was asked", () => slow.seen.length === 1);
     socket.destroy();
     await eventually("the application's connection is closed", () => aborted === 1, 2_000);
@@ -175,11 +175,11 @@ spec:
       const { body } = await call(web.ready.admin, "/endpoints");
       return body.includes(short.ready.inbound) && body.includes(other.ready.inbound);
     });
-    let isOver = false;
+    const stop = new AbortController();
     let failed = 0;
     let sent = 0;
     const load = (async () => {
-      while (!isOver) {
+      while (!stop.signal.aborted) {
         sent++;
         const reply = await call(web.ready.outbound, "/", { headers: { host: "short" }, method: "POST", body: "b" });
         if (reply.status !== 200) failed++;
@@ -188,7 +188,7 @@ spec:
     await delay(100);
     await short.drain();
     await delay(100);
-    isOver = true;
+    stop.abort();
     await load;
     assert.equal(failed, 0);
     assert.ok(sent > 20, `only ${sent} requests`);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { statSync, writeFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
-import { MeshError } from "../../src/errors.ts";
+import type { MeshError } from "../../src/errors.ts";
 import { startApp, startMesh, type App, type Mesh } from "../support/mesh.ts";
 import { tempDir, type TempDir } from "../support/ports.ts";
 

@@ -2,6 +2,7 @@
 import {
   createServer,
   request as httpRequest,
+  type Agent,
   type IncomingHttpHeaders,
   type IncomingMessage,
   type Server,
@@ -29,7 +30,7 @@ export interface CallOptions {
   readonly method?: string;
   readonly headers?: Record<string, string | string[]>;
   readonly body?: string;
-  readonly agent?: import("node:http").Agent;
+  readonly agent?: Agent;
 }
 
 /** Sends one plain request, as an application does through its outbound port. */
