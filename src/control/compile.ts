@@ -87,29 +87,37 @@ interface ParentRoutes {
   readonly consumers: ReadonlyMap<string, RouteTable>;
 }
 
+/** A service that routes name as their parent; the routes by their own namespace, each once. */
+interface Parent {
+  readonly name: string;
+  readonly namespace: string;
+  readonly byNamespace: Map<string, Set<HttpRoute>>;
+}
+
 function compileParents(
   routes: readonly HttpRoute[],
   backend: (service: ServiceKey) => BackendConfig,
 ): Map<ServiceKey, ParentRoutes> {
-  const byParent = new Map<ServiceKey, { name: string; namespace: string; routes: Set<HttpRoute> }>();
+  const byParent = new Map<ServiceKey, Parent>();
   for (const route of routes) {
     for (const parent of route.spec.parentRefs) {
       const namespace = parent.namespace ?? route.metadata.namespace;
       const key = serviceKey(namespace, parent.name);
-      const known = byParent.get(key) ?? { name: parent.name, namespace, routes: new Set() };
-      known.routes.add(route);
+      const known = byParent.get(key) ?? { name: parent.name, namespace, byNamespace: new Map() };
+      const theirs = known.byNamespace.get(route.metadata.namespace) ?? new Set();
+      known.byNamespace.set(route.metadata.namespace, theirs.add(route));
       byParent.set(key, known);
     }
   }
   const compiled = new Map<ServiceKey, ParentRoutes>();
-  for (const [key, { name, namespace, routes: attached }] of byParent) {
+  for (const [key, { name, namespace, byNamespace }] of byParent) {
     const parent = { name, namespace, backend, resolveRetry, resolveTimeouts };
-    const byNamespace = Map.groupBy(attached, (route) => route.metadata.namespace);
     const own = byNamespace.get(namespace);
-    const producer = own === undefined ? null : compileRoutes(own, parent);
+    const producer = own === undefined ? null : compileRoutes([...own], parent);
     byNamespace.delete(namespace);
     const consumers = new Map<string, RouteTable>();
-    for (const [caller, theirs] of byNamespace) consumers.set(caller, inFront(compileRoutes(theirs, parent), producer));
+    for (const [caller, theirs] of byNamespace)
+      consumers.set(caller, inFront(compileRoutes([...theirs], parent), producer));
     compiled.set(key, { producer, consumers });
   }
   return compiled;
