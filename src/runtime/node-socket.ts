@@ -153,8 +153,10 @@ export class NodeSocket implements ByteSocket {
       queueMicrotask(() => this.#deliverClose());
       return;
     }
-    // A truncated stream must end as a reset, never as a clean end; after both ends were said there is nothing to truncate.
-    if (this.#canReset && !(this.#weEnded && this.#peerEnded)) this.#socket.resetAndDestroy();
+    // A truncated stream must end as a reset, never as a clean end. Once our end has left there is nothing to truncate, and a
+    // reset would take back from a slow reader what the kernel still holds for it.
+    const isSaid = this.#weEnded && (this.#peerEnded || this.#socket.writableFinished);
+    if (this.#canReset && !isSaid) this.#socket.resetAndDestroy();
     // `resetAndDestroy()` may wait for buffered writes: whoever stalls must not keep us.
     this.#socket.destroy();
   }

@@ -63,6 +63,7 @@ class Downstream implements SocketHandler, RequestReaderOwner, TurnOwner, Splice
   #isClosing = false;
   /** Our last byte is written; what still comes is swallowed. */
   #isLingering = false;
+  #lingersUntilMs = 0;
   #hasEnded = false;
   #isClosed = false;
   #owesContinue = false;
@@ -301,8 +302,11 @@ class Downstream implements SocketHandler, RequestReaderOwner, TurnOwner, Splice
   // The end.
 
   expired(nowMs: number): void {
-    if (this.#isLingering || (this.#turn === null && !this.#reader.isMidHead)) {
-      this.socket.destroy();
+    if (this.#isLingering) {
+      // What is written and not sent belongs to a slow reader: it has as long as any body that stands still.
+      if (this.socket.bufferedBytes === 0 || nowMs >= this.#lingersUntilMs) this.socket.destroy();
+    } else if (this.#turn === null && !this.#reader.isMidHead) {
+      this.#finishWriting();
     } else if (this.#turn === null) {
       this.headRefused(
         new MeshError(
@@ -321,7 +325,9 @@ class Downstream implements SocketHandler, RequestReaderOwner, TurnOwner, Splice
     this.#isLingering = true;
     this.#ahead = null;
     this.#reader.stop(gone());
-    this.deadlineMs = this.options.sweeper.nowMs + LINGER_MS;
+    const { nowMs } = this.options.sweeper;
+    this.deadlineMs = nowMs + LINGER_MS;
+    this.#lingersUntilMs = nowMs + this.options.limits.streamIdleTimeoutMs;
     this.socket.end();
     this.#resume();
   }

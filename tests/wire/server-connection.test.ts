@@ -367,7 +367,21 @@ describe("serveConnection() and its client", () => {
   it("closes a connection idle for too long without a word", () => {
     const { socket, clock } = serve({ limits: { idleTimeoutMs: 1_000 } });
     clock.advance(1_200);
-    assert.deepEqual([socket.isDestroyed, socket.written], [true, ""]);
+    assert.deepEqual([socket.hasEnded, socket.isDestroyed, socket.written], [true, false, ""]);
+    clock.advance(2_200);
+    assert.equal(socket.isDestroyed, true);
+  });
+
+  it("keeps a connection that ends for as long as its last reply is not sent, and not for ever", async () => {
+    const { socket, clock, served } = serve({ limits: { streamIdleTimeoutMs: 10_000 } });
+    socket.receive(get("/", "Connection: close\r\n"));
+    socket.bufferedBytes = 5;
+    served[0]!.respond(ok());
+    await settle();
+    clock.advance(8_000);
+    assert.deepEqual([socket.hasEnded, socket.isDestroyed], [true, false]);
+    clock.advance(4_200);
+    assert.equal(socket.isDestroyed, true);
   });
 
   it("resets a body that has stopped moving", () => {
