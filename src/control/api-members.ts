@@ -11,7 +11,7 @@ import { versionNumber } from "./api-publish.ts";
 import { orderReset } from "./breaker-exchange.ts";
 import { breakerVote, endpoint } from "./breaker-record.ts";
 import { labelName } from "./resource-common.ts";
-import { readRecord } from "./registry-record.ts";
+import { isInstanceId, readRecord } from "./registry-record.ts";
 import type { InstanceRecord, StoredSnapshot } from "./store.ts";
 
 const putInstance = z.object({ record: z.unknown(), ttlMs: z.number().check(z.gte(1_000), z.lte(300_000)) });
@@ -93,8 +93,13 @@ export function addMemberRoutes(app: Hono<ApiEnv>, { publisher, clock, stopping 
     const peer = requirePeer(caller);
     const place = { service: req.query("service") ?? "", namespace: req.query("namespace") ?? "" };
     requireOwn(peer, place.service, place.namespace);
-    await requireSameService(req.param("id"), place);
-    await store.registry.deregister(req.param("id"), place.service, place.namespace);
+    const id = req.param("id");
+    if (!isInstanceId(id))
+      throw new MeshError("ERR_REQUEST_MALFORMED", "The instance id is not one", {
+        advice: "Letters, digits, dots, hyphens and underscores, at most 128.",
+      });
+    await requireSameService(id, place);
+    await store.registry.deregister(id, place.service, place.namespace);
     return new Response(null, { status: 204 });
   });
 

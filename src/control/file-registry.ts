@@ -1,9 +1,10 @@
 /** Who is there, in files: one per instance, renewed by its owner. */
 import type { Clock } from "../clock.ts";
+import { MeshError } from "../errors.ts";
 import type { Files } from "../runtime/files.ts";
 import { parseBounded } from "./envelope.ts";
 import type { FilePaths } from "./file-store.ts";
-import { readRecord } from "./registry-record.ts";
+import { isInstanceId, readRecord } from "./registry-record.ts";
 import { departedMs } from "./store-memory.ts";
 import type { InstanceRecord, RegistryStore } from "./store.ts";
 
@@ -15,7 +16,11 @@ interface Entry {
 }
 
 export function fileRegistry(files: Files, { instances: folder }: FilePaths, clock: Clock): RegistryStore {
-  const pathOf = (id: string): string => `${folder}/${id}.json`;
+  const pathOf = (id: string): string => {
+    // Callers check it; a path out of here would be somebody else's file.
+    if (!isInstanceId(id)) throw new MeshError("ERR_INTERNAL", "An instance id that is none reached the registry");
+    return `${folder}/${id}.json`;
+  };
   const entries = async (): Promise<(readonly [id: string, entry: Entry])[]> => {
     const names = (await files.list(folder)).filter((name) => /^[A-Za-z0-9][A-Za-z0-9._-]*\.json$/.test(name));
     const texts = await Promise.all(names.map((name) => files.readText(`${folder}/${name}`, 65_536)));

@@ -11,8 +11,15 @@ const word = z.string().check(z.maxLength(256));
 /** Of `InstanceRecord.calls`: more services than one instance usually calls, in less than a kilobyte or two. */
 export const maxCalls = 64;
 
+const idPattern = /^[A-Za-z0-9._-]{1,128}$/;
+
+/** Whether a text can be an instance's id. Stores make keys and file names of it: nothing else may reach them. */
+export function isInstanceId(id: string): boolean {
+  return idPattern.test(id);
+}
+
 const recordSchema = z.object({
-  id: z.string().check(z.minLength(1), z.maxLength(128), z.regex(/^[A-Za-z0-9._-]+$/)),
+  id: z.string().check(z.regex(idPattern)),
   service: labelName,
   namespace: labelName,
   address,

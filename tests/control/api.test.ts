@@ -205,6 +205,22 @@ describe("control API", () => {
     );
   });
 
+  it("deregisters nothing that is no id: it becomes a file's name in some stores", async () => {
+    const asked: string[] = [];
+    const { registry } = f.publisher.store;
+    const original = registry.deregister;
+    registry.deregister = async (id: string) => void asked.push(id);
+    try {
+      for (const id of ["..%2F..%2Fca%2Fconfig.key", "..%2Fx", "%2e%2e%2Fx", "a%00b", "a%0Ab", "a".repeat(200)]) {
+        const path = `/v1/instances/${id}?service=web&namespace=default`;
+        assert.equal((await f.call("DELETE", path, { peer: peerOf("web") })).status, 400, id);
+      }
+      assert.deepEqual(asked, []);
+    } finally {
+      registry.deregister = original;
+    }
+  });
+
   it("applies, serves by ETag, shows, rolls back and deletes", async () => {
     const operator = { token: operatorToken };
     const applied = await f.call("POST", "/v1/apply", {
