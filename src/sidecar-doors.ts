@@ -57,7 +57,11 @@ export async function openDoors(config: SidecarConfig, deps: DoorsDeps): Promise
       upstreams,
       async drain(timeoutMs) {
         stopRotating?.();
-        await Promise.all(opened.map((listener) => listener.drain(timeoutMs)));
+        const endsAtMs = config.clock.nowMs() + timeoutMs;
+        // First what comes in: to finish it, the application may still have to call others.
+        await inbound.drain(timeoutMs);
+        const leftMs = Math.max(0, endsAtMs - config.clock.nowMs());
+        await Promise.all([outbound, ...upstreams.values()].map((listener) => listener.drain(leftMs)));
       },
       async close() {
         stopRotating?.();
