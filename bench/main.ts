@@ -1,5 +1,6 @@
 /** `scripts/bench`: CPU per request, throughput, latency and memory of the mTLS chain of two sidecars, beside nginx's. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { tempDir } from "../tests/support/ports.ts";
@@ -54,6 +55,8 @@ async function run(options: BenchOptions, folder: string, later: (stop: () => Pr
   const notes =
     nginxVersion() === undefined ? ["nginx was not here: it is skipped, and nothing is relative to it."] : [];
   notes.forEach(say);
+  // Now, not when it is over: this is the state that is measured.
+  const machine = describeMachine();
   const app = await startApp(folder, benchBody);
   later(() => app.stop());
   const setting: Setting = { folder, appPort: app.port, certificates: await writeCertificates(folder) };
@@ -110,13 +113,13 @@ async function run(options: BenchOptions, folder: string, later: (stop: () => Pr
   const result: Run = {
     date: new Date().toISOString().slice(0, 10),
     command: options.command,
-    machine: describeMachine(),
+    machine,
     tools: [`wrk ${wrkVersion()}`, `application: ${app.title}`],
     titles,
     cases,
     memory,
     configuration: Object.assign({}, ...systems.map(({ configuration }) => configuration)) as Record<string, string>,
-    notes,
+    notes: [...notes, `Load average at the end, this bench included: ${loadavg()[0]!.toFixed(1)}.`],
   };
   if (options.jsonFile !== undefined) writeFileSync(options.jsonFile, `${JSON.stringify(result, null, 2)}\n`);
   if (options.record) record(result);
