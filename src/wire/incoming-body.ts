@@ -73,6 +73,10 @@ export class IncomingBody implements BodySource {
     return this.#sink !== null && !this.#isCancelled;
   }
 
+  get isPiped(): boolean {
+    return this.#sink !== null || this.#isCancelled;
+  }
+
   // From the connection.
 
   push(chunk: Uint8Array): void {
