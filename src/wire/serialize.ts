@@ -45,7 +45,7 @@ const plainNames = new Set<string>();
 const MAX_PLAIN_NAMES = 256;
 
 /** The last value an edit gives a field, or null. */
-function addedValue(edits: HeaderEdits, name: string): string | null {
+export function addedValue(edits: HeaderEdits, name: string): string | null {
   const { added } = edits;
   if (added === null) return null;
   for (let i = added.length - 2; i >= 0; i -= 2) if (added[i]!.toLowerCase() === name) return added[i + 1]!;

@@ -245,9 +245,9 @@ class Downstream implements SocketHandler, RequestReaderOwner, TurnOwner, Splice
 
   // The turn.
 
-  closesAfter(): boolean {
+  closesAfter(turn: Turn): boolean {
     // A body nobody takes is never waited for: the next request would stand behind all of it.
-    if (this.#reader.body?.isWanted === false) this.#isClosing = true;
+    if (turn.isLast || this.#reader.body?.isWanted === false) this.#isClosing = true;
     return this.#isClosing;
   }
 

@@ -9,6 +9,7 @@ import type { RequestMessage } from "./request.ts";
 import { isBodiless } from "./response-head.ts";
 import { ResponseMessage } from "./response.ts";
 import {
+  addedValue,
   forwardedResponseHead,
   httpDate,
   IN_CHUNKS,
@@ -63,6 +64,12 @@ export class Turn implements WriterOwner {
 
   get isWaiting(): boolean {
     return this.#state === WAITING;
+  }
+
+  /** A layer wants this reply to be the last on its connection: whoever is on it has to come back and prove who it is. */
+  get isLast(): boolean {
+    const edits = this.#reception?.responseEdits;
+    return edits !== undefined && addedValue(edits, "connection") === "close";
   }
 
   /** Hands the request over. */

@@ -399,6 +399,17 @@ describe("serveConnection() and its client", () => {
     assert.equal(socket.isDestroyed, false);
   });
 
+  it("closes behind a reply that a layer wants to be the last", async () => {
+    const { socket, served } = serve();
+    socket.receive(get("/"));
+    served[0]!.reception.responseEdits.set("connection", "close");
+    served[0]!.respond(ok());
+    await settle();
+    assert.match(socket.written, /\r\nconnection: close\r\n/);
+    assert.equal(socket.written.match(/connection:/g)?.length, 1);
+    assert.equal(socket.hasEnded, true);
+  });
+
   it("drains: closes at once when idle, behind the reply when not", async () => {
     const idle = serve();
     idle.connection.drain();
