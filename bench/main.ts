@@ -28,11 +28,14 @@ async function main(): Promise<void> {
   const options = readOptions();
   const folder = tempDir("fetchmesh-bench");
   const stops: (() => Promise<void>)[] = [async () => folder.remove()];
-  // Rounds are minutes long: whoever interrupts them must not leave servers behind.
   const stopAll = async (): Promise<void> => {
     for (const stop of stops.splice(0).reverse()) await stop();
   };
-  process.once("SIGINT", () => void stopAll().finally(() => process.exit(130)));
+  // A run takes minutes: whoever ends it early, or closes the pipe it writes to, must not be left with its servers.
+  const giveUp = (): void => void stopAll().finally(() => process.exit(1));
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, giveUp);
+  process.stdout.on("error", giveUp);
+  process.stderr.on("error", giveUp);
   try {
     await run(options, folder.path, (stop) => stops.push(stop));
   } finally {

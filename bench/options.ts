@@ -46,7 +46,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
     store: values.store,
     rounds: number("--rounds", values.rounds ?? (quick ? "3" : "8")),
     seconds: number("--seconds", values.seconds ?? (quick ? "2" : "3")),
-    warmUpRequests: quick ? 30_000 : 80_000,
+    warmUpRequests: quick ? 30_000 : 120_000,
     connections: 32,
     only: values.only?.split(","),
     cases: (values.cases ?? "get,post,rate").split(","),
