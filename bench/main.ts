@@ -28,8 +28,10 @@ async function main(): Promise<void> {
   const options = readOptions();
   const folder = tempDir("fetchmesh-bench");
   const stops: (() => Promise<void>)[] = [async () => folder.remove()];
-  const stopAll = async (): Promise<void> => {
-    for (const stop of stops.splice(0).reverse()) await stop();
+  let stopping: Promise<void> | null = null;
+  const stopAll = (): Promise<void> => (stopping ??= stopInTurn());
+  const stopInTurn = async (): Promise<void> => {
+    for (const stop of stops.reverse()) await stop();
   };
   // A run takes minutes: whoever ends it early, or closes the pipe it writes to, must not be left with its servers.
   const giveUp = (): void => void stopAll().finally(() => process.exit(1));
