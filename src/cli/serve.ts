@@ -1,4 +1,5 @@
 /** How every long-running verb lives: one ready line on stdout, JSON log lines on stderr, a drain on the first signal. */
+import { constants } from "node:os";
 import process from "node:process";
 import { systemClock } from "../clock.ts";
 import { describeError } from "../errors.ts";
@@ -6,7 +7,7 @@ import { createLog, type Log } from "../observe/log.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { Output } from "./output.ts";
 
-export type StopSignal = "SIGTERM" | "SIGINT";
+export type StopSignal = "SIGTERM" | "SIGINT" | "SIGHUP";
 
 /** Writes a line that ends with a line feed to stderr; never blocks, whoever reads it. */
 export function writeLog(line: string): void {
@@ -47,14 +48,15 @@ export class StopRequest {
     this.requested = new Promise((resolve) => {
       request = resolve;
     });
-    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    // A closed terminal is a request to stop as well: nothing of ours may be left running behind it.
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
       process.on(signal, () => {
         if (this.#requestedAtMs !== null) {
           // Supervisors such as `timeout` signal the process and then its group: that is one request, not two.
           if (performance.now() - this.#requestedAtMs < 50) return;
           atOnce();
           // The shell's convention for "ended by signal N".
-          process.exit(signal === "SIGINT" ? 130 : 143);
+          process.exit(128 + constants.signals[signal]);
         }
         this.#requestedAtMs = performance.now();
         request(signal);

@@ -20,7 +20,7 @@ export async function status({ settings, output }: Invocation): Promise<number> 
   return asOperator(settings, output, [], async (operator) => {
     const found = await operator.status();
     await output.result(found, () => {
-      const head = `version ${found.version}, ${found.sidecars.length} sidecars`;
+      const head = `version ${found.version}, ${found.sidecars.length} ${found.sidecars.length === 1 ? "sidecar" : "sidecars"}`;
       if (found.sidecars.length === 0) return head;
       const rows = found.sidecars.map((sidecar) => row(sidecar, output.paint));
       const reasons = found.sidecars.flatMap(({ instance, reason }) =>

@@ -116,7 +116,8 @@ class Follower implements ConfigFollower {
 
   #hinted(hint: Hint): void {
     if (hint.t === "resync") this.#loop.nudge();
-    else if (hint.t === "config" && compareVersions(hint, this.applied) > 0) {
+    // Somebody with redis-cli may not know the epoch: the hint then says no more than "look".
+    else if (hint.t === "config" && (hint.epoch === "" || compareVersions(hint, this.applied) > 0)) {
       this.#hintedAtMs ??= this.#options.clock.nowMs();
       this.#loop.nudge();
     }

@@ -29,6 +29,7 @@ const table = {
   FM0302: { severity: "warning", title: "Rule answers 500" },
   FM0303: { severity: "warning", title: "Target is an unknown service" },
   FM0304: { severity: "warning", title: "Policy without rules" },
+  FM0305: { severity: "warning", title: "Endpoint in the clear beside proven ones" },
 } as const satisfies Record<string, { severity: Severity; title: string }>;
 
 export type ProblemCode = keyof typeof table;

@@ -126,8 +126,9 @@ export function deleteDocument(
 /** Publishes the documents of an older version as a new, higher one. @throws {MeshError} ERR_RESOURCE_NOT_FOUND, ERR_VERSION_CONFLICT */
 export async function rollbackTo(publisher: Publisher, version: number, note: PublishNote): Promise<PublishResult> {
   const target = await readVersion(publisher, version);
+  const message = note.message === "" ? `rollback to ${version}` : note.message;
   // References are not checked again: going back to what worked must not depend on what is up right now.
-  return commit(publisher, note, (current) => ({
+  return commit(publisher, { ...note, message }, (current) => ({
     documents: target.documents,
     edits: difference(current.documents, target.documents),
     problems: [],

@@ -39,7 +39,7 @@ export function validateDocuments(documents: readonly Resource[], context: Valid
     };
     switch (document.kind) {
       case "Service":
-        validateService(document, say);
+        validateService(document, context.knownServices, say);
         break;
       case "HTTPRoute":
         validateRoute(document, services, say);
@@ -58,7 +58,7 @@ export function validateDocuments(documents: readonly Resource[], context: Valid
 type Say = (code: ProblemCode, path: readonly PathStep[], message: string, suggestion?: string | null) => void;
 type Services = ReadonlyMap<ServiceKey, ServiceResource | null>;
 
-function validateService({ spec }: ServiceResource, say: Say): void {
+function validateService({ metadata, spec }: ServiceResource, registered: ReadonlySet<ServiceKey>, say: Say): void {
   const ports = new Set<number>();
   for (const [index, { port }] of (spec.ports ?? []).entries()) {
     if (ports.has(port)) say("FM0205", ["spec", "ports", index, "port"], `port ${port} is listed twice`);
@@ -69,6 +69,13 @@ function validateService({ spec }: ServiceResource, say: Say): void {
     if (addresses.has(address))
       say("FM0205", ["spec", "endpoints", index, "address"], `endpoint ${address} is listed twice`);
     addresses.add(address);
+  }
+  const endpoints = spec.endpoints ?? [];
+  const isProven = registered.has(serviceKey(metadata.namespace, metadata.name)) || endpoints.some(({ identity }) => identity !== undefined);
+  for (const [index, { address, identity }] of endpoints.entries()) {
+    if (!isProven || identity !== undefined) continue;
+    const message = `calls to ${address} go in the clear, while other endpoints of this service prove who they are`;
+    say("FM0305", ["spec", "endpoints", index], message, `identity: spiffe://TRUST-DOMAIN/ns/${metadata.namespace}/sa/${metadata.name}, or a service of its own`);
   }
 }
 

@@ -1,6 +1,7 @@
 /** 3 where: from the authority to the service, from the head to the rule, from the rule to one backend. */
 import type { Cluster } from "../balance/cluster.ts";
 import type { ServiceKey, Snapshot } from "../control/snapshot.ts";
+import { closest } from "../control/suggest.ts";
 import { MeshError } from "../errors.ts";
 import type { Exchange, Identified, Layer, Routed } from "../exchange.ts";
 import type { BackendConfig } from "../policy/backend-config.ts";
@@ -14,6 +15,7 @@ export interface RouteDeps {
   readonly directory: {
     find(service: ServiceKey): Cluster | undefined;
     ensure(service: ServiceKey, config: BackendConfig): Cluster;
+    clusters(): Iterable<Cluster>;
   };
   /** Of the caller: completes short names and decides which consumer routes apply. */
   readonly namespace: string;
@@ -50,7 +52,7 @@ export function route(deps: RouteDeps): Layer<Identified, Routed> {
     const authority = x.connection.upstream ?? x.head.authority;
     const name = names.of(authority);
     const called = name === null ? null : clusterOf(name.key, snapshot);
-    if (name === null || called === null) throw unknownService(authority, name);
+    if (name === null || called === null) throw unknownService(authority, name, [...directory.clusters()]);
     const service = snapshot.services.get(name.key);
     const port = servicePort(service, name.port);
     if (port === null) throw unknownPort(name, service?.ports.map((each) => each.port) ?? []);
@@ -86,18 +88,28 @@ export function route(deps: RouteDeps): Layer<Identified, Routed> {
   };
 }
 
-function unknownService(authority: string, name: ServiceName | null): MeshError {
+function unknownService(authority: string, name: ServiceName | null, known: readonly Cluster[]): MeshError {
   if (name === null) {
     return new MeshError("ERR_SERVICE_UNKNOWN", `"${authority}" is not the name of a service of this mesh`, {
-      advice: `A service is called NAME or NAME.NAMESPACE. To allow "${authority}", apply a Service document whose endpoints list its address, and call it by the name of that document`,
+      advice: `A service is called NAME or NAME.NAMESPACE. To allow "${authority}", apply a Service document whose endpoints list its address, and call it by the name of that document; to go there without the mesh, put the host in NO_PROXY`,
     });
   }
+  const namesake = closest(
+    name.name,
+    known.filter(({ namespace }) => namespace === name.namespace).map(({ service }) => service),
+  );
+  const guess = namesake === null || namesake === name.name ? "" : `Did you mean "${namesake}"? `;
+  // "example.com" reads as a service of namespace "com", which nobody who writes it means.
+  const mayBeHost = authority.includes(".") && !known.some(({ namespace }) => namespace === name.namespace);
+  const outside = mayBeHost
+    ? `. If it is a host outside the mesh, list its address in the endpoints of a Service document, or put it in NO_PROXY`
+    : "";
   const inNamespace = name.namespace === "default" ? "" : ` --namespace ${name.namespace}`;
   return new MeshError(
     "ERR_SERVICE_UNKNOWN",
     `No service is called "${name.name}" in namespace "${name.namespace}" (asked for as "${authority}")`,
     {
-      advice: `To allow "${authority}", apply a Service document named ${name.name} in namespace ${name.namespace}, or start a sidecar with --service ${name.name}${inNamespace}`,
+      advice: `${guess}To allow "${authority}", apply a Service document named ${name.name} in namespace ${name.namespace}, or start a sidecar with --service ${name.name}${inNamespace}${outside}`,
     },
   );
 }

@@ -27,8 +27,12 @@ export class RequestLines extends HeadLines implements RequestHead {
     this.minorVersion = raw.minorVersion;
     const method = raw.text.slice(raw.firstFrom, raw.firstTo);
     this.method = method;
-    if (method === "CONNECT" || method === "TRACE")
-      throw new MeshError("ERR_METHOD_NOT_ALLOWED", `${method} is not served here`);
+    if (method === "CONNECT") {
+      throw new MeshError("ERR_METHOD_NOT_ALLOWED", "CONNECT is not served here", {
+        advice: "Call services as http://NAME: the mesh encrypts. What is https already goes its own way, without this proxy (NO_PROXY)",
+      });
+    }
+    if (method === "TRACE") throw new MeshError("ERR_METHOD_NOT_ALLOWED", "TRACE is not served here");
     if (!isKnownMethod(method)) throw new MeshError("ERR_METHOD_NOT_IMPLEMENTED", "The request method is not known");
 
     const hosts = this.countOfKind(HOST);

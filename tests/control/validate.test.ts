@@ -103,6 +103,16 @@ describe("validateDocuments()", () => {
       backend("a", "targetRefs: [{kind: Service, name: orders}]\nbreaker: {openFor: 10s, maxOpenFor: 5s}"),
       ["6:39 FM0205 error"],
     ],
+    [
+      "an endpoint in the clear beside instances that prove who they are",
+      "apiVersion: fetchmesh.dev/v1alpha1\nkind: Service\nmetadata: {name: orders}\nspec:\n  endpoints:\n  - address: 10.0.0.1:80",
+      ["6:5 FM0305 warning"],
+    ],
+    [
+      "endpoints in the clear of a service outside the mesh",
+      "apiVersion: fetchmesh.dev/v1alpha1\nkind: Service\nmetadata: {name: outside}\nspec:\n  endpoints:\n  - address: 10.0.0.1:80",
+      [],
+    ],
     ["a DENY that denies nothing", authorization("action: DENY"), ["5:11 FM0304 warning"]],
     ["an ALLOW that allows nothing, which is how one denies everything", authorization("action: ALLOW"), []],
     [

@@ -98,7 +98,11 @@ describe("route()", () => {
     assert.match(error.advice!, /--service payments --namespace shop/);
     const foreign = await refusal(routedTo(bench, emptySnapshot("e1"), "http://www.example.com/"));
     assert.equal(foreign.code, "ERR_SERVICE_UNKNOWN");
-    assert.match(foreign.advice!, /www\.example\.com/);
+    assert.match(foreign.advice!, /www\.example\.com.*NO_PROXY/s);
+    const host = await refusal(routedTo(bench, emptySnapshot("e1"), "http://example.com/"));
+    assert.match(host.advice!, /"example\.com".*NO_PROXY/s, "a host name, not service example of namespace com");
+    const misspelt = await refusal(routedTo(bench, emptySnapshot("e1"), "http://order/"));
+    assert.match(misspelt.advice!, /^Did you mean "orders"\?/);
   });
 
   it("knows a service that only a document names, even before the directory heard of it", async () => {
