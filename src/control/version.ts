@@ -10,10 +10,6 @@ export function compareVersions(a: SnapshotPointer, b: SnapshotPointer): number 
   return a.version - b.version;
 }
 
-export function isNewer(candidate: SnapshotPointer, than: SnapshotPointer): boolean {
-  return compareVersions(candidate, than) > 0;
-}
-
 /**
  * A new epoch: UUIDv7 of `epochMs`, later than `after` even if the clock went back.
  *

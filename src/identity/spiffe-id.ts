@@ -85,12 +85,6 @@ export function matchId(expected: string): IdMatcher {
   return (id) => (id.text === expected ? null : `peer is ${id.text}, expected ${expected}`);
 }
 
-/** Accepts every workload of one trust domain. */
-export function matchTrustDomain(trustDomain: string): IdMatcher {
-  return (id) =>
-    id.trustDomain === trustDomain ? null : `peer belongs to trust domain ${id.trustDomain}, not ${trustDomain}`;
-}
-
 function describe(text: string, trustDomain: string, path: string): SpiffeId {
   const segments = path.split("/");
   const isMesh = segments.length === 5 && segments[1] === "ns" && segments[3] === "sa";

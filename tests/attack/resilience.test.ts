@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import type { EndpointsView, EndpointView } from "../../src/balance/endpoints-view.ts";
+import type { EndpointReport, ServiceReport } from "../../src/observe/endpoint-report.ts";
 import type { Sidecar } from "../../src/sidecar.ts";
 import { call, type Reply } from "../support/mesh.ts";
 import { delay, eventually } from "../support/ports.ts";
@@ -47,8 +47,10 @@ spec: { targetRefs: [{ kind: Service, name: stock }], ${spec} }
     call(rig.web.ready.outbound, "/", { ...options, headers: { host: "stock" } });
   const seen = (): number[] => upstreams.map(({ requests }) => requests.length);
   const total = (): number => seen().reduce((sum, n) => sum + n, 0);
-  async function endpoints(): Promise<readonly EndpointView[]> {
-    const view = JSON.parse((await call(rig.web.ready.admin, "/endpoints")).body) as EndpointsView;
+  async function endpoints(): Promise<readonly EndpointReport[]> {
+    const view = JSON.parse((await call(rig.web.ready.admin, "/endpoints")).body) as {
+      services: readonly ServiceReport[];
+    };
     return view.services.find(({ service }) => service === "stock")!.endpoints;
   }
   async function many(

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { endpointsView } from "../../src/balance/endpoints-view.ts";
 import { emptySnapshot } from "../../src/control/compile.ts";
 import type { ServiceConfig, Snapshot } from "../../src/control/snapshot.ts";
 import { backendDefaults } from "../../src/policy/backend-config.ts";
@@ -92,32 +91,5 @@ describe("Directory", () => {
     const { directory } = createBench();
     directory.update(emptySnapshot(), [instance("orders", "nonsense"), instance("orders", "a:1")]);
     assert.equal(directory.find("default/orders")?.endpoints.length, 1);
-  });
-});
-
-describe("endpointsView()", () => {
-  it("has the shape the command line promises", () => {
-    const { directory } = createBench();
-    directory.update(emptySnapshot(), [
-      instance("web", "b:1"),
-      instance("orders", "127.0.0.1:41234", { id: "orders-6f2c" }),
-    ]);
-    assert.deepEqual(endpointsView(directory.clusters()).services[0], {
-      service: "orders",
-      namespace: "default",
-      endpoints: [
-        {
-          address: "127.0.0.1:41234",
-          instance: "orders-6f2c",
-          zone: null,
-          weight: 1,
-          breaker: "closed",
-          source: "local",
-          ejected: false,
-          inFlight: 0,
-          latencyEwmaMs: 0,
-        },
-      ],
-    });
   });
 });

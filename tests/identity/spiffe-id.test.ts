@@ -5,7 +5,6 @@ import { MeshError } from "../../src/errors.ts";
 import {
   controlId,
   matchId,
-  matchTrustDomain,
   meshId,
   parseSpiffeId,
   requireSpiffeId,
@@ -167,12 +166,5 @@ describe("matchers", () => {
     ]) {
       assert.match(match(requireSpiffeId(other))!, /expected spiffe:\/\/td\/ns\/default\/sa\/a\.b/);
     }
-  });
-
-  it("matchTrustDomain() matches the whole name only", () => {
-    const match = matchTrustDomain("td1");
-    assert.equal(match(requireSpiffeId("spiffe://td1/x")), null);
-    assert.equal(typeof match(requireSpiffeId("spiffe://td1.evil/x")), "string");
-    assert.equal(typeof match(requireSpiffeId("spiffe://td/x")), "string");
   });
 });

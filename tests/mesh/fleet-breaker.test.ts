@@ -3,10 +3,10 @@ import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import type { EndpointsView, EndpointView } from "../../src/balance/endpoints-view.ts";
 import { systemClock } from "../../src/clock.ts";
 import { redisStore } from "../../src/control/redis-store.ts";
 import type { Store } from "../../src/control/store.ts";
+import type { EndpointReport, ServiceReport } from "../../src/observe/endpoint-report.ts";
 import type { Sidecar } from "../../src/sidecar.ts";
 import { call, startApp, startMesh, type App, type Mesh, type Reply } from "../support/mesh.ts";
 import { delay, eventually, tempDir, type TempDir } from "../support/ports.ts";
@@ -72,11 +72,13 @@ spec: { targetRefs: [{ kind: Service, name: orders }], breaker: { openFor: 3s, m
   });
 
   const ask = (from: Sidecar): Promise<Reply> => call(from.ready.outbound, "/", { headers: { host: "orders" } });
-  async function endpoints(from: Sidecar): Promise<readonly EndpointView[]> {
-    const view = JSON.parse((await call(from.ready.admin, "/endpoints")).body) as EndpointsView;
+  async function endpoints(from: Sidecar): Promise<readonly EndpointReport[]> {
+    const view = JSON.parse((await call(from.ready.admin, "/endpoints")).body) as {
+      services: readonly ServiceReport[];
+    };
     return view.services.find(({ service }) => service === "orders")?.endpoints ?? [];
   }
-  const atSick = async (from: Sidecar): Promise<EndpointView> =>
+  const atSick = async (from: Sidecar): Promise<EndpointReport> =>
     (await endpoints(from)).find(({ address }) => address === sick.ready.inbound)!;
   const findsOut = (from: Sidecar): Promise<unknown> =>
     eventually("it has found out itself", async () => {
@@ -155,7 +157,7 @@ spec: { targetRefs: [{ kind: Service, name: orders }], breaker: { openFor: 3s, m
     "obeys an operator within a second, everywhere, until the time is over or the order is taken back",
     { timeout: 60_000 },
     async () => {
-      const everywhere = (what: string, is: (view: EndpointView) => boolean, timeoutMs: number): Promise<unknown> =>
+      const everywhere = (what: string, is: (view: EndpointReport) => boolean, timeoutMs: number): Promise<unknown> =>
         eventually(what, async () => (await Promise.all(callers.map(atSick))).every(is), timeoutMs, 10);
       const opened = await operator("breaker", "open", `orders/${sick.ready.inbound}`, "--for", "2s");
       assert.deepEqual(

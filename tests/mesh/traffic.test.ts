@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
 import { createServer } from "node:http";
 import { after, before, describe, it } from "node:test";
-import type { EndpointsView, EndpointView } from "../../src/balance/endpoints-view.ts";
+import type { EndpointReport, ServiceReport } from "../../src/observe/endpoint-report.ts";
 import type { Sidecar } from "../../src/sidecar.ts";
 import { call, startApp, startMesh, type App, type Mesh, type Reply } from "../support/mesh.ts";
 import { delay, eventually } from "../support/ports.ts";
@@ -25,12 +25,14 @@ function ask(from: Sidecar, path = "/", options: Parameters<typeof call>[2] = {}
   return call(from.ready.outbound, path, { ...options, headers: { host: "orders", ...options.headers } });
 }
 
-async function endpointsOf(sidecar: Sidecar): Promise<readonly EndpointView[]> {
-  const view = JSON.parse((await call(sidecar.ready.admin, "/endpoints")).body) as EndpointsView;
+async function endpointsOf(sidecar: Sidecar): Promise<readonly EndpointReport[]> {
+  const view = JSON.parse((await call(sidecar.ready.admin, "/endpoints")).body) as {
+    services: readonly ServiceReport[];
+  };
   return view.services.find(({ service }) => service === "orders")?.endpoints ?? [];
 }
 
-const endpointAt = async (sidecar: Sidecar, address: string): Promise<EndpointView | undefined> =>
+const endpointAt = async (sidecar: Sidecar, address: string): Promise<EndpointReport | undefined> =>
   (await endpointsOf(sidecar)).find((endpoint) => endpoint.address === address);
 
 describe("traffic between two instances and three callers", () => {
