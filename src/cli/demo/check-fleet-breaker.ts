@@ -2,7 +2,7 @@
 import { type Check, type CheckResult, ms, type Stage } from "./check.ts";
 import type { Member } from "./fleet.ts";
 import { call } from "./http.ts";
-import { endpointsOf, eventually, scrape, sum } from "./scrape.ts";
+import { endpointsOf, eventually, scrape } from "./scrape.ts";
 
 export const toldByOthers: Check = { name: "a sick instance found by some, avoided by all (fleet breaker)", run };
 
@@ -62,5 +62,5 @@ async function openFor(member: Member, endpoint: string): Promise<string | null>
 }
 
 async function attempts(member: Member, endpoint: string): Promise<number> {
-  return sum(await scrape(member.facts.admin), "fetchmesh_attempts_total", { endpoint });
+  return (await scrape(member.facts.admin)).sum("fetchmesh_attempts_total", { endpoint });
 }

@@ -1,8 +1,9 @@
 /** 1: every hop is encrypted, and each side proved who it is. */
+import type { Scrape } from "../../observe/prometheus-text.ts";
 import type { Check, CheckResult, Stage } from "./check.ts";
 import { callJson } from "./http.ts";
 import type { OrderReply } from "./load.ts";
-import { type Metric, scrape, sum } from "./scrape.ts";
+import { scrape } from "./scrape.ts";
 
 export const everyHopEncrypted: Check = { name: "every hop encrypted, both sides identified", run };
 
@@ -21,8 +22,8 @@ async function run({ fleet }: Stage): Promise<CheckResult> {
     const expected = { from: spiffeId(from), to: spiffeId(to) };
     const identified = seen.uri === expected.from && seen.by === expected.to;
     // And what the receiving sidecars counted: how many of the requests came over mutual TLS.
-    const metrics = (await Promise.all(fleet.of(to).map(({ facts }) => scrape(facts.admin)))).flat();
-    const { mutual, all } = inboundRequests(metrics, expected.from);
+    const scrapes = await Promise.all(fleet.of(to).map(({ facts }) => scrape(facts.admin)));
+    const { mutual, all } = inboundRequests(scrapes, expected.from);
     ok &&= identified && all > 0 && mutual === all;
     evidence.push(
       `${seen.uri ?? `nobody (header: ${header ?? "none"})`} → ${seen.by ?? "nobody"}: ${mutual} of ${all} requests over mutual TLS`,
@@ -33,18 +34,10 @@ async function run({ fleet }: Stage): Promise<CheckResult> {
 
 const spiffeId = (service: string): string => `spiffe://mesh.local/ns/default/sa/${service}`;
 
-function inboundRequests(metrics: readonly Metric[], from: string): { mutual: number; all: number } {
-  const inbound = { reporter: "destination", source_principal: principal(metrics, from) };
-  return {
-    mutual: sum(metrics, "istio_requests_total", { ...inbound, connection_security_policy: "mutual_tls" }),
-    all: sum(metrics, "istio_requests_total", { reporter: "destination" }),
-  };
-}
-
-/** Istio writes principals without "spiffe://" in places; whichever this exposition uses. */
-function principal(metrics: readonly Metric[], id: string): string {
-  const short = id.slice("spiffe://".length);
-  return metrics.some(({ labels }) => labels["source_principal"] === short) ? short : id;
+function inboundRequests(scrapes: readonly Scrape[], from: string): { mutual: number; all: number } {
+  const count = (labels: Readonly<Record<string, string>>): number =>
+    scrapes.reduce((total, one) => total + one.sum("istio_requests_total", { reporter: "destination", ...labels }), 0);
+  return { mutual: count({ source_principal: from, connection_security_policy: "mutual_tls" }), all: count({}) };
 }
 
 /** `By=…;Hash=…;Subject="…";URI=…` of Envoy's header. */

@@ -1,9 +1,10 @@
 /** 2: who is not of the mesh gets nothing from an inbound port. */
 import { connect as connectPlain } from "node:net";
 import { connect as connectTls } from "node:tls";
+import type { Scrape } from "../../observe/prometheus-text.ts";
 import { type Check, type CheckResult, pause, type Stage } from "./check.ts";
 import { makeForeignIdentity } from "./foreign-identity.ts";
-import { type Metric, scrape } from "./scrape.ts";
+import { scrape } from "./scrape.ts";
 
 export const strangersRefused: Check = { name: "plaintext and a foreign CA refused at an inbound port", run };
 
@@ -85,14 +86,11 @@ function describeSilence(received: string, failure: string): string {
   return isAlert ? `closed with a TLS alert instead of a reply${reason}` : `closed without a reply${reason}`;
 }
 
-function refusals(now: readonly Metric[], before: readonly Metric[]): Record<string, number> {
-  const count = (metrics: readonly Metric[], reason: string): number =>
-    metrics.reduce(
-      (total, { name, labels, value }) => total + (name === metricName && labels["reason"] === reason ? value : 0),
-      0,
-    );
-  const reasons = new Set(now.filter(({ name }) => name === metricName).map(({ labels }) => labels["reason"] ?? ""));
-  const grown = [...reasons].map((reason) => [reason, count(now, reason) - count(before, reason)] as const);
+function refusals(now: Scrape, before: Scrape): Record<string, number> {
+  const reasons = new Set(now.select(metricName).map(({ labels }) => labels["reason"] ?? ""));
+  const grown = [...reasons].map(
+    (reason) => [reason, now.sum(metricName, { reason }) - before.sum(metricName, { reason })] as const,
+  );
   return Object.fromEntries(grown.filter(([, more]) => more > 0));
 }
 

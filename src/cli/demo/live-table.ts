@@ -1,10 +1,11 @@
 /** The live table: one row per service instance, drawn again each second from what the sidecars count. */
 import type { EndpointReport } from "../../observe/endpoint-report.ts";
+import { quantile, type Scrape } from "../../observe/prometheus-text.ts";
 import type { Paint } from "../output.ts";
 import { renderTable } from "../table.ts";
 import type { Fleet, Member } from "./fleet.ts";
 import type { Load } from "./load.ts";
-import { endpointsOf, type Metric, scrape, sum } from "./scrape.ts";
+import { endpointsOf, scrape } from "./scrape.ts";
 
 const columns = [
   { heading: "INSTANCE" },
@@ -21,7 +22,7 @@ const columns = [
 
 interface Reading {
   readonly atMs: number;
-  readonly metrics: readonly Metric[];
+  readonly metrics: Scrape;
 }
 
 export class LiveTable {
@@ -56,7 +57,7 @@ export class LiveTable {
     const direction = options.service === "web" || options.service === "reports" ? "outbound" : "inbound";
     const seconds = before === undefined ? 1 : (now.atMs - before.atMs) / 1_000;
     const grown = (metric: string, labels: Record<string, string> = {}): number =>
-      before === undefined ? 0 : sum(metrics, metric, labels) - sum(before.metrics, metric, labels);
+      before === undefined ? 0 : metrics.sum(metric, labels) - before.metrics.sum(metric, labels);
     const requests = grown("response_total", { direction });
     const failures = grown("response_total", { direction, classification: "failure" });
     const mutual = grown("response_total", { direction, tls: "true" });
@@ -66,9 +67,9 @@ export class LiveTable {
       runtime,
       (requests / seconds).toFixed(0),
       failures > 0 ? this.#paint.red(success) : success,
-      quantile(metrics, before?.metrics ?? [], direction, 0.5),
-      quantile(metrics, before?.metrics ?? [], direction, 0.99),
-      String(sum(metrics, "fetchmesh_retries_total")),
+      latency(metrics, before?.metrics, direction, 0.5),
+      latency(metrics, before?.metrics, direction, 0.99),
+      String(metrics.sum("fetchmesh_retries_total")),
       await this.#breakers(member),
       requests === 0 ? "-" : mutual === requests ? this.#paint.green("all") : this.#paint.red(`${mutual}/${requests}`),
       facts.admin,
@@ -89,28 +90,9 @@ export class LiveTable {
   }
 }
 
-/** From the histogram's growth; the bound of the bucket that holds the quantile, as Prometheus would interpolate towards. */
-function quantile(now: readonly Metric[], before: readonly Metric[], direction: string, share: number): string {
-  const bounds = new Map<number, number>();
-  const add = (metrics: readonly Metric[], sign: number): void => {
-    for (const { name, labels, value } of metrics) {
-      if (name !== "response_latency_ms_bucket" || labels["direction"] !== direction) continue;
-      const bound = labels["le"] === "+Inf" ? Infinity : Number(labels["le"]);
-      bounds.set(bound, (bounds.get(bound) ?? 0) + sign * value);
-    }
-  };
-  add(now, 1);
-  add(before, -1);
-  const total = bounds.get(Infinity) ?? 0;
-  if (total === 0) return "-";
-  let [lowerBound, lowerCount] = [0, 0];
-  for (const [bound, count] of [...bounds].sort(([a], [b]) => a - b)) {
-    if (count >= share * total) {
-      if (bound === Infinity) return `>${lowerBound} ms`;
-      const within = count === lowerCount ? 1 : (share * total - lowerCount) / (count - lowerCount);
-      return `${(lowerBound + within * (bound - lowerBound)).toFixed(1)} ms`;
-    }
-    [lowerBound, lowerCount] = [bound, count];
-  }
-  return "-";
+/** Of the replies since the last drawing. */
+function latency(now: Scrape, before: Scrape | undefined, direction: string, ratio: number): string {
+  const buckets = (one: Scrape | undefined) => one?.buckets("response_latency_ms", { direction }) ?? [];
+  const ms = quantile(ratio, buckets(now), buckets(before));
+  return Number.isNaN(ms) ? "-" : `${ms.toFixed(1)} ms`;
 }

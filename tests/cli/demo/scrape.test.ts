@@ -1,33 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { eventually, parseMetrics, sum } from "../../../src/cli/demo/scrape.ts";
-
-const page = `# HELP response_total Responses.
-# TYPE response_total counter
-response_total{direction="inbound",tls="true",classification="success"} 12
-response_total{direction="inbound",tls="true",classification="failure"} 3
-response_total{direction="outbound",tls="no_identity",classification="success"} 1e3
-odd{text="a \\"b\\", c=\\"d\\"\\\\\\n"} 1
-fetchmesh_config_version 4
-`;
-
-describe("parseMetrics()", () => {
-  it("reads names, labels with escapes, and values", () => {
-    const metrics = parseMetrics(page);
-    assert.equal(metrics.length, 5);
-    assert.deepEqual(metrics[3], { name: "odd", labels: { text: 'a "b", c="d"\\\n' }, value: 1 });
-    assert.deepEqual(metrics[4], { name: "fetchmesh_config_version", labels: {}, value: 4 });
-  });
-});
-
-describe("sum()", () => {
-  it("adds the series whose labels are as wanted", () => {
-    const metrics = parseMetrics(page);
-    assert.equal(sum(metrics, "response_total", { direction: "inbound" }), 15);
-    assert.equal(sum(metrics, "response_total"), 1015);
-    assert.equal(sum(metrics, "absent"), 0);
-  });
-});
+import { eventually } from "../../../src/cli/demo/scrape.ts";
 
 describe("eventually()", () => {
   it("asks again until there is something, failures included", async () => {
