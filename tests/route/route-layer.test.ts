@@ -101,7 +101,8 @@ describe("route()", () => {
     assert.match(foreign.advice!, /www\.example\.com.*NO_PROXY/s);
     const host = await refusal(routedTo(bench, emptySnapshot("e1"), "http://example.com/"));
     assert.match(host.advice!, /"example\.com".*NO_PROXY/s, "a host name, not service example of namespace com");
-    const misspelt = await refusal(routedTo(bench, emptySnapshot("e1"), "http://order/"));
+    const known = snapshotOf(service("orders"));
+    const misspelt = await refusal(routedTo(benchWith(known), known, "http://order/"));
     assert.match(misspelt.advice!, /^Did you mean "orders"\?/);
   });
 
