@@ -36,6 +36,8 @@ async function main(words: readonly string[]): Promise<number> {
     const logLine = isServer && !process.stderr.isTTY ? failureLogLine(error) : null;
     await output.message(logLine ?? text);
     return exitCode;
+  } finally {
+    if (isServer) await (await import("./serve.ts")).logWritten();
   }
 }
 

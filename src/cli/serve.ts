@@ -14,6 +14,11 @@ export function writeLog(line: string): void {
   currentRuntime().process.writeError(line);
 }
 
+/** Resolves when the lines so far are written: whoever ends the process waits for that, or the last ones are lost. */
+export function logWritten(): Promise<void> {
+  return currentRuntime().process.flushed();
+}
+
 /** JSON lines on stderr. */
 export const serverLog: Log = createLog({ level: "info", clock: systemClock, write: writeLog });
 

@@ -1,5 +1,5 @@
 /** Bun: nothing is missing of what the mesh needs of sockets (measured on 1.4.5). */
-import { writeToDescriptor } from "./node-process.ts";
+import { writeToStderr } from "./node-process.ts";
 import { nodeTransport } from "./node-transport.ts";
 import type { RuntimeParts } from "./runtime.ts";
 
@@ -10,6 +10,6 @@ export function bunRuntime(version: string): RuntimeParts {
   return {
     transport: nodeTransport({ runtime: `bun ${version}`, gaps: {} }, { resetsTls: true }),
     minimumVersion: bunMinimum,
-    writeTo: writeToDescriptor,
+    writeError: writeToStderr,
   };
 }

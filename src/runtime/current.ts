@@ -36,6 +36,6 @@ function detect(): Runtime {
       ? `${name} ${version} has known holes: use ${own.minimumVersion} or newer`
       : null,
     files: nodeFiles,
-    process: nodeProcess(own.writeTo),
+    process: nodeProcess(own.writeError),
   };
 }

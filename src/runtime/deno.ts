@@ -8,7 +8,6 @@
  * @see https://github.com/denoland/deno/pull/33524
  */
 import type { TLSSocket } from "node:tls";
-import type { WriteBytes } from "./line-sink.ts";
 import type { ReadControl } from "./node-socket.ts";
 import { nodeTransport } from "./node-transport.ts";
 import type { RuntimeParts } from "./runtime.ts";
@@ -18,7 +17,7 @@ interface DenoStream {
 }
 
 /** Declared as small as it is used: Deno's types would change `fetch` and `Response` for everyone. */
-declare const Deno: { readonly stdout: DenoStream; readonly stderr: DenoStream };
+declare const Deno: { readonly stderr: DenoStream };
 
 /** 2.9.0 is the first release line whose `node:tls` was measured to verify both sides. */
 export const denoMinimum = "2.9.0";
@@ -27,23 +26,20 @@ export function denoRuntime(version: string): RuntimeParts {
   return {
     transport: nodeTransport({ runtime: `deno ${version}`, gaps: {} }, { tlsReadControl }),
     minimumVersion: denoMinimum,
-    writeTo,
+    writeError,
   };
 }
 
 /** Deno's own API, because `process.stderr.write` and `fs.write` block the whole process there while a pipe is full (2.9.6). */
-function writeTo(descriptor: 1 | 2): WriteBytes {
-  const stream = descriptor === 1 ? Deno.stdout : Deno.stderr;
-  return async (bytes, done) => {
-    let written = 0;
-    let failure: unknown = null;
-    try {
-      written = await stream.write(bytes);
-    } catch (error) {
-      failure = error;
-    }
-    done(failure, written);
-  };
+async function writeError(bytes: Uint8Array, done: (error: unknown, written: number) => void): Promise<void> {
+  let written = 0;
+  let failure: unknown = null;
+  try {
+    written = await Deno.stderr.write(bytes);
+  } catch (error) {
+    failure = error;
+  }
+  done(failure, written);
 }
 
 function tlsReadControl(socket: TLSSocket): ReadControl | null {

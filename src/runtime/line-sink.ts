@@ -1,4 +1,4 @@
-/** Lines for stdout and stderr, without ever blocking the event loop or growing without bound. */
+/** Lines for stderr, without ever blocking the event loop or growing without bound. */
 import { systemCode } from "./socket-errors.ts";
 
 /** A reader this far behind loses lines. */

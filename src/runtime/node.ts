@@ -1,5 +1,5 @@
 /** Node: everything is there; sharing a port only since 23.1 and 22.12. */
-import { writeToDescriptor } from "./node-process.ts";
+import { writeToStderr } from "./node-process.ts";
 import { nodeTransport } from "./node-transport.ts";
 import type { RuntimeParts } from "./runtime.ts";
 import { isOlder } from "./version.ts";
@@ -17,6 +17,6 @@ export function nodeRuntime(version: string): RuntimeParts {
         : {},
     }),
     minimumVersion: nodeMinimum,
-    writeTo: writeToDescriptor,
+    writeError: writeToStderr,
   };
 }

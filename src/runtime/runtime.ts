@@ -11,8 +11,8 @@ export interface RuntimeParts {
   readonly transport: SocketTransport;
   /** Older releases have known holes. */
   readonly minimumVersion: string;
-  /** Writes to stdout (1) or stderr (2) without blocking, however slow their reader is. */
-  readonly writeTo: (descriptor: 1 | 2) => WriteBytes;
+  /** Writes to stderr without blocking, however slow its reader is. */
+  readonly writeError: WriteBytes;
 }
 
 export interface Runtime extends RuntimeParts {
