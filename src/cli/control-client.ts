@@ -2,6 +2,7 @@
 import { systemClock } from "../clock.ts";
 import type { DocumentSource } from "../control/documents.ts";
 import type { Problem } from "../control/problems.ts";
+import type { MeshStatus } from "../control/status.ts";
 import { errorTable, MeshError, type MeshErrorCode } from "../errors.ts";
 import { readCertificate } from "../identity/certificate.ts";
 import { controlTls } from "../identity/control-tls.ts";
@@ -21,7 +22,6 @@ import {
   RefusedError,
   type ResourceFilter,
   type Resources,
-  type SidecarRow,
 } from "./operator.ts";
 
 export interface TokenRequest {
@@ -83,7 +83,7 @@ export class ControlClient implements Operator {
     return (await this.#call<{ versions: readonly HistoryRow[] }>("GET", `/v1/history?limit=${limit}`)).versions;
   }
 
-  status(): Promise<{ version: number; sidecars: readonly SidecarRow[] }> {
+  status(): Promise<MeshStatus> {
     return this.#call("GET", "/v1/status");
   }
 

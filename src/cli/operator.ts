@@ -1,6 +1,7 @@
 /** What an operator can do to a mesh, wherever it is done: by the control plane, or directly in a store. */
 import type { DocumentSource } from "../control/documents.ts";
 import type { Problem } from "../control/problems.ts";
+import type { AppliedReport, MeshStatus } from "../control/status.ts";
 import type { Settings } from "./settings.ts";
 
 export interface Change {
@@ -10,19 +11,11 @@ export interface Change {
   readonly name: string;
 }
 
-/** How a version reached the sidecars. */
-export interface Applied {
-  readonly sidecars: number;
-  readonly of: number;
-  readonly p50Ms: number;
-  readonly maxMs: number;
-}
-
 export interface Published {
   readonly version: number;
   readonly digest: string;
   readonly changes: readonly Change[];
-  readonly applied?: Applied;
+  readonly applied?: AppliedReport;
   /** Warnings: published all the same. */
   readonly problems?: readonly Problem[];
 }
@@ -44,19 +37,6 @@ export interface HistoryRow {
   readonly message: string;
   readonly at: string;
   readonly changes: number;
-}
-
-export interface SidecarRow {
-  readonly service: string;
-  readonly namespace: string;
-  readonly instance: string;
-  readonly runtime: string;
-  readonly address: string;
-  readonly appliedVersion: number;
-  readonly state: "applied" | "stale" | "nacked";
-  readonly reason: string | null;
-  readonly certificateExpiresAt: string | null;
-  readonly lastSeenMs: number;
 }
 
 export interface Resources {
@@ -98,7 +78,7 @@ export interface Operator {
   rollback(version: number, options: PublishOptions): Promise<Published>;
   resources(filter: ResourceFilter): Promise<Resources>;
   history(limit: number): Promise<readonly HistoryRow[]>;
-  status(): Promise<{ version: number; sidecars: readonly SidecarRow[] }>;
+  status(): Promise<MeshStatus>;
   forceBreaker(target: BreakerTarget, state: "forced-open" | "forced-closed", forMs: number): Promise<ForcedBreaker>;
   resetBreaker(target: BreakerTarget): Promise<ForcedBreaker>;
   close(): Promise<void>;

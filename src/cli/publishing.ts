@@ -1,8 +1,8 @@
 /** What apply, delete and rollback share: how a change is asked for, told, and how its refusal is shown. */
 import type { DocumentSource } from "../control/documents.ts";
 import type { Problem } from "../control/problems.ts";
+import type { AppliedReport } from "../control/status.ts";
 import {
-  type Applied,
   type Change,
   openOperator,
   type Operator,
@@ -74,7 +74,7 @@ export async function showPublished(
   return 0;
 }
 
-function isEverywhere({ sidecars, of }: Applied): boolean {
+function isEverywhere({ sidecars, of }: AppliedReport): boolean {
   return sidecars === of;
 }
 

@@ -1,5 +1,5 @@
 /** `fetchmesh status` */
-import type { SidecarRow } from "./operator.ts";
+import type { SidecarStatus } from "../control/status.ts";
 import type { Paint } from "./output.ts";
 import { asOperator } from "./publishing.ts";
 import { renderTable, shortDuration } from "./table.ts";
@@ -32,7 +32,7 @@ export async function status({ settings, output }: Invocation): Promise<number> 
   });
 }
 
-function row(sidecar: SidecarRow, paint: Paint): string[] {
+function row(sidecar: SidecarStatus, paint: Paint): string[] {
   const { service, namespace, instance, runtime, address, appliedVersion, state, certificateExpiresAt, lastSeenMs } =
     sidecar;
   const colour = { applied: paint.green, stale: paint.yellow, nacked: paint.red }[state];

@@ -7,19 +7,8 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { delay, eventually, freePort } from "../support/ports.ts";
 import { type MeshProcess, type ProcessOptions, runFetchmesh, startFetchmesh } from "../support/processes.ts";
+import { freePorts } from "./_free-ports.ts";
 
-const free = [
-  "--outbound",
-  "127.0.0.1:0",
-  "--inbound",
-  "127.0.0.1:0",
-  "--inbound-h2",
-  "127.0.0.1:0",
-  "--admin",
-  "127.0.0.1:0",
-  "--health",
-  "127.0.0.1:0",
-];
 /** Prints its environment as JSON, on whichever runtime. */
 const printEnvironment = ["sh", "-c", "env"];
 
@@ -57,7 +46,7 @@ describe("long-running verbs", () => {
       assert.equal(plane.code, 1);
       assert.match(plane.stderr, new RegExp(address));
       for (const flag of ["--outbound", "--inbound", "--admin", "--health"]) {
-        const flags = free.map((word, index) => (free[index - 1] === flag ? address : word));
+        const flags = freePorts.map((word, index) => (freePorts[index - 1] === flag ? address : word));
         const sidecar = await runFetchmesh([
           "sidecar",
           "--dir",
@@ -82,7 +71,7 @@ describe("long-running verbs", () => {
   it("wait for a store that cannot be reached, say so, and stop when asked", async () => {
     const port = await freePort();
     const health = `127.0.0.1:${await freePort()}`;
-    const flags = free.map((word, index) => (free[index - 1] === "--health" ? health : word));
+    const flags = freePorts.map((word, index) => (freePorts[index - 1] === "--health" ? health : word));
     const store = `redis://127.0.0.1:${port}`;
     const sidecar = start([
       "sidecar",
@@ -108,7 +97,16 @@ describe("long-running verbs", () => {
   });
 
   it("need an identity: without context, token or svid directory the reason is told", async () => {
-    const args = ["sidecar", "--service", "orders", "--app", "127.0.0.1:9", "--dir", join(directory, "none"), ...free];
+    const args = [
+      "sidecar",
+      "--service",
+      "orders",
+      "--app",
+      "127.0.0.1:9",
+      "--dir",
+      join(directory, "none"),
+      ...freePorts,
+    ];
     const nothing = await runFetchmesh(args);
     assert.equal(nothing.code, 1);
     assert.match(nothing.stderr, /--control/);
@@ -122,7 +120,7 @@ describe("long-running verbs", () => {
     await delay(2_100);
     const file = join(directory, "expired");
     writeFileSync(file, stdout);
-    const args = ["sidecar", "--control", control, "--service", "orders", "--app", "127.0.0.1:9", ...free];
+    const args = ["sidecar", "--control", control, "--service", "orders", "--app", "127.0.0.1:9", ...freePorts];
     const expired = await runFetchmesh([...args, "--token-file", file]);
     assert.equal(expired.code, 1);
     assert.match(expired.stderr, /expired/);
@@ -135,7 +133,7 @@ describe("long-running verbs", () => {
     const config = join(directory, "sidecar.yaml");
     writeFileSync(config, "service: from-file\nnamespace: shop\nzone: z1\napp: 127.0.0.1:9\noutbound: 127.0.0.1:0\n");
     const env = { FETCHMESH_CONFIG: config, FETCHMESH_SERVICE: "from-env", FETCHMESH_NAMESPACE: "store" };
-    const sidecar = start(["sidecar", "--dir", dir, "--service", "from-flag", ...free.slice(2)], { env });
+    const sidecar = start(["sidecar", "--dir", dir, "--service", "from-flag", ...freePorts.slice(2)], { env });
     const ready = await sidecar.ready();
     assert.equal(ready["spiffeId"], "spiffe://mesh.local/ns/store/sa/from-flag");
     assert.equal(await sidecar.stop(), 0);
@@ -158,7 +156,7 @@ describe("long-running verbs", () => {
 
   it("answer 503 with the address while the application is not up, and serve it once it is", async () => {
     const app = `127.0.0.1:${await freePort()}`;
-    const sidecar = start(["sidecar", "--dir", dir, "--service", "late", "--app", app, ...free]);
+    const sidecar = start(["sidecar", "--dir", dir, "--service", "late", "--app", app, ...freePorts]);
     const outbound = String((await sidecar.ready())["outbound"]);
     const early = await eventually("the registration", async () => {
       const reply = await get(outbound, "/", "late");
@@ -180,7 +178,7 @@ describe("long-running verbs", () => {
     const server = createHttpServer(() => {});
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const app = `127.0.0.1:${(server.address() as { port: number }).port}`;
-    const sidecar = start(["sidecar", "--dir", dir, "--service", "stuck", "--app", app, ...free]);
+    const sidecar = start(["sidecar", "--dir", dir, "--service", "stuck", "--app", app, ...freePorts]);
     const outbound = String((await sidecar.ready())["outbound"]);
     // Until its own registration has come back to it, the sidecar knows no such service.
     const hang = async (): Promise<void> => {
@@ -204,7 +202,7 @@ describe("long-running verbs", () => {
   });
 
   it("leave the registry at once when they drain", async () => {
-    const sidecar = start(["sidecar", "--dir", dir, "--service", "leaver", "--app", "127.0.0.1:9", ...free]);
+    const sidecar = start(["sidecar", "--dir", dir, "--service", "leaver", "--app", "127.0.0.1:9", ...freePorts]);
     await sidecar.ready();
     assert.equal(await sidecar.stop(), 0);
     const { stdout } = await runFetchmesh(["status", "--dir", dir, "-o", "json"]);

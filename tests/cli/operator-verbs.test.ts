@@ -5,19 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type MeshProcess, type ReadyLine, runFetchmesh, startFetchmesh } from "../support/processes.ts";
-
-const free = [
-  "--outbound",
-  "127.0.0.1:0",
-  "--inbound",
-  "127.0.0.1:0",
-  "--inbound-h2",
-  "127.0.0.1:0",
-  "--admin",
-  "127.0.0.1:0",
-  "--health",
-  "127.0.0.1:0",
-];
+import { freePorts } from "./_free-ports.ts";
 
 const route = (backends: string, version = "gateway.networking.k8s.io/v1"): string => `apiVersion: ${version}
 kind: HTTPRoute
@@ -75,7 +63,7 @@ describe("the operator's verbs", () => {
       "orders",
       "--app",
       address,
-      ...free,
+      ...freePorts,
       "--upstream",
       "orders=0",
     ]);
@@ -299,7 +287,7 @@ describe("the operator's verbs", () => {
         "127.0.0.1:9",
         "--token",
         token,
-        ...free,
+        ...freePorts,
       ]);
     const other = await join("billing", stdout.trim()).exit;
     assert.equal(other.code, 1);

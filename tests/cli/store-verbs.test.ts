@@ -6,19 +6,7 @@ import { after, before, describe, it } from "node:test";
 import { eventually } from "../support/ports.ts";
 import { type MeshProcess, runFetchmesh, startFetchmesh } from "../support/processes.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
-
-const free = [
-  "--outbound",
-  "127.0.0.1:0",
-  "--inbound",
-  "127.0.0.1:0",
-  "--inbound-h2",
-  "127.0.0.1:0",
-  "--admin",
-  "127.0.0.1:0",
-  "--health",
-  "127.0.0.1:0",
-];
+import { freePorts } from "./_free-ports.ts";
 
 const service = (name: string): string => `apiVersion: fetchmesh.dev/v1alpha1
 kind: Service
@@ -137,7 +125,7 @@ describe("a mesh on Redis", () => {
       "orders",
       "--app",
       "127.0.0.1:9",
-      ...free,
+      ...freePorts,
     ]);
     await sidecar.ready();
   });

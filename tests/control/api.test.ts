@@ -12,6 +12,7 @@ import type { Peer } from "../../src/identity/peer.ts";
 import { meshId } from "../../src/identity/spiffe-id.ts";
 import { openTokenLedger } from "../../src/identity/token-ledger.ts";
 import { readJoinToken } from "../../src/identity/token.ts";
+import { record } from "./_store-suite.ts";
 
 const operatorToken = "0123456789abcdef0123456789abcdef";
 const route = `apiVersion: gateway.networking.k8s.io/v1
@@ -39,27 +40,6 @@ const peerOf = (service: string, notAfterMs = Infinity): Peer => ({
   notAfterMs,
   isLocal: false,
 });
-
-function instance(service: string, id: string, over: Partial<InstanceRecord> = {}): InstanceRecord {
-  return {
-    id,
-    service,
-    namespace: "default",
-    address: "127.0.0.1:4001",
-    addressH2: null,
-    spiffeId: `spiffe://mesh.local/ns/default/sa/${service}`,
-    zone: null,
-    weight: 1,
-    runtime: "test",
-    appliedEpoch: "",
-    appliedVersion: 0,
-    state: "applied",
-    reason: null,
-    certificateExpiresAt: null,
-    seenAtMs: Date.now(),
-    ...over,
-  };
-}
 
 async function fixture(): Promise<Fixture> {
   const clock = systemClock;
@@ -179,23 +159,18 @@ describe("control API", () => {
   it("registers an instance only for its own identity", async () => {
     const put = (record: InstanceRecord, peer: Peer): Promise<Response> =>
       f.call("PUT", `/v1/instances/${record.id}`, { peer, body: { record, ttlMs: 15_000 } });
-    assert.equal((await put(instance("orders", "orders-1"), peerOf("orders"))).status, 204);
-    assert.equal((await put(instance("orders", "orders-1"), peerOf("web"))).status, 403);
+    assert.equal((await put(record("orders-1"), peerOf("orders"))).status, 204);
+    assert.equal((await put(record("orders-1"), peerOf("web"))).status, 403);
     assert.equal(
-      (await put(instance("web", "orders-1"), peerOf("web"))).status,
+      (await put(record("orders-1", { service: "web" }), peerOf("web"))).status,
       403,
       "an id that another service holds",
     );
     assert.equal(
-      (
-        await put(
-          instance("orders", "orders-2", { spiffeId: "spiffe://mesh.local/ns/default/sa/web" }),
-          peerOf("orders"),
-        )
-      ).status,
+      (await put(record("orders-2", { spiffeId: "spiffe://mesh.local/ns/default/sa/web" }), peerOf("orders"))).status,
       403,
     );
-    assert.equal((await put(instance("orders", "orders-3", { address: "nowhere" }), peerOf("orders"))).status, 400);
+    assert.equal((await put(record("orders-3", { address: "nowhere" }), peerOf("orders"))).status, 400);
     const listed = (await (await f.call("GET", "/v1/instances", { peer: peerOf("web") })).json()) as {
       instances: InstanceRecord[];
     };
@@ -322,10 +297,7 @@ describe("control API", () => {
     await new Promise((resolve) => setTimeout(resolve, 60));
     const pointer = (await store.config.pointer())!;
     assert.equal(pointer.version, version);
-    await store.registry.register(
-      instance("orders", "orders-1", { appliedEpoch: pointer.epoch, appliedVersion: version }),
-      15_000,
-    );
+    await store.registry.register(record("orders-1", { appliedEpoch: pointer.epoch, appliedVersion: version }), 15_000);
     const { applied } = (await (await applying).json()) as {
       applied: { sidecars: number; of: number; p50Ms: number; maxMs: number };
     };
