@@ -1,4 +1,11 @@
-/** Node: everything is there; sharing a port only since 23.1 and 22.12. */
+/**
+ * Node: everything is there; sharing a port only since 23.1 and 22.12.
+ *
+ * With a libuv before 1.52 (Node 20) a reset that follows unread bytes can look like a clean end on Linux: a reply without a
+ * length, cut off by its application, is then passed on as if it were whole. Replies with a length or in chunks are not affected.
+ *
+ * @see https://github.com/libuv/libuv/pull/4997
+ */
 import { writeToStderr } from "./node-process.ts";
 import { nodeTransport } from "./node-transport.ts";
 import type { RuntimeParts } from "./runtime.ts";
