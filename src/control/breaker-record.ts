@@ -26,7 +26,12 @@ export const breakerOverride: z.ZodMiniType<BreakerOverride> = z.object({
 
 const word = z.string().check(z.maxLength(128));
 const hint: z.ZodMiniType<Exclude<Hint, { t: "resync" }>> = z.discriminatedUnion("t", [
-  z.object({ t: z.literal("config"), epoch: z._default(word, ""), version: z.int().check(z.gte(1)), digest: z._default(word, "") }),
+  z.object({
+    t: z.literal("config"),
+    epoch: z._default(word, ""),
+    version: z.int().check(z.gte(1)),
+    digest: z._default(word, ""),
+  }),
   z.object({ t: z.literal("endpoints"), service: word, namespace: word }),
   z.object({
     t: z.literal("vote"),

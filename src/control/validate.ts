@@ -71,11 +71,18 @@ function validateService({ metadata, spec }: ServiceResource, registered: Readon
     addresses.add(address);
   }
   const endpoints = spec.endpoints ?? [];
-  const isProven = registered.has(serviceKey(metadata.namespace, metadata.name)) || endpoints.some(({ identity }) => identity !== undefined);
+  const isProven =
+    registered.has(serviceKey(metadata.namespace, metadata.name)) ||
+    endpoints.some(({ identity }) => identity !== undefined);
   for (const [index, { address, identity }] of endpoints.entries()) {
     if (!isProven || identity !== undefined) continue;
     const message = `calls to ${address} go in the clear, while other endpoints of this service prove who they are`;
-    say("FM0305", ["spec", "endpoints", index], message, `identity: spiffe://TRUST-DOMAIN/ns/${metadata.namespace}/sa/${metadata.name}, or a service of its own`);
+    say(
+      "FM0305",
+      ["spec", "endpoints", index],
+      message,
+      `identity: spiffe://TRUST-DOMAIN/ns/${metadata.namespace}/sa/${metadata.name}, or a service of its own`,
+    );
   }
 }
 

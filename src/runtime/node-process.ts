@@ -15,6 +15,10 @@ export const writeToStderr: WriteBytes = (bytes, done) => write(2, bytes, 0, byt
 
 export function nodeProcess(writeError: WriteBytes): ProcessControl {
   const errors = new LineSink(writeError);
+  const exit = async (code: number): Promise<never> => {
+    await errors.drained();
+    process.exit(code);
+  };
   return {
     pid: process.pid,
     hostname: hostname(),
@@ -28,7 +32,7 @@ export function nodeProcess(writeError: WriteBytes): ProcessControl {
       process.on("uncaughtException", (error: unknown) => {
         const isFatal = !survivable.test(systemCode(error));
         report(error, isFatal);
-        if (isFatal) void errors.drained().then(() => process.exit(1));
+        if (isFatal) void exit(1);
       });
       process.on("unhandledRejection", (error: unknown) => report(error, false));
     },

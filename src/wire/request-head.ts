@@ -29,7 +29,8 @@ export class RequestLines extends HeadLines implements RequestHead {
     this.method = method;
     if (method === "CONNECT") {
       throw new MeshError("ERR_METHOD_NOT_ALLOWED", "CONNECT is not served here", {
-        advice: "Call services as http://NAME: the mesh encrypts. What is https already goes its own way, without this proxy (NO_PROXY)",
+        advice:
+          "Call services as http://NAME: the mesh encrypts. What is https already goes its own way, without this proxy (NO_PROXY)",
       });
     }
     if (method === "TRACE") throw new MeshError("ERR_METHOD_NOT_ALLOWED", "TRACE is not served here");

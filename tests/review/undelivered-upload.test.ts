@@ -51,7 +51,10 @@ spec:
       const { status, text } = await upload(caller, "POST", body);
       assert.equal(status, 200, text);
     }
-    assert.deepEqual(received, Array.from({ length: 4 }, () => body.length));
+    assert.deepEqual(
+      received,
+      Array.from({ length: 4 }, () => body.length),
+    );
   });
 });
 
