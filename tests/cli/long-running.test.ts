@@ -173,6 +173,14 @@ describe("long-running verbs", () => {
     assert.equal(await sidecar.stop(), 0);
   });
 
+  it("drain when the terminal they were started from is closed (SIGHUP)", async () => {
+    const sidecar = start(["sidecar", "--dir", dir, "--service", "closed", "--app", "127.0.0.1:9", ...freePorts]);
+    await sidecar.ready();
+    sidecar.signal("SIGHUP");
+    await sidecar.line("stopped");
+    assert.equal((await sidecar.exit).code, 0);
+  });
+
   it("exit at once on a second signal", async () => {
     // A request that never ends keeps the drain waiting.
     const server = createHttpServer(() => {});

@@ -38,7 +38,7 @@ export interface MeshProcess {
   ready(timeoutMs?: number): Promise<ReadyLine>;
   /** Resolves with the first line, past or future, of either stream that contains `text`. */
   line(text: string, timeoutMs?: number): Promise<string>;
-  signal(name: "SIGTERM" | "SIGINT" | "SIGKILL" | "SIGSTOP" | "SIGCONT"): void;
+  signal(name: "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGKILL" | "SIGSTOP" | "SIGCONT"): void;
   /** SIGTERM, then SIGKILL after `timeoutMs`. Resolves with the exit code (`null` if it had to be killed). */
   stop(timeoutMs?: number): Promise<number | null>;
 }
