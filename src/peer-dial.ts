@@ -4,38 +4,60 @@
  */
 import type { EndpointState } from "./balance/endpoint.ts";
 import type { Clock } from "./clock.ts";
+import type { Dispatched } from "./exchange.ts";
 import { peerVerifier } from "./identity/svid.ts";
 import type { WorkloadCertificate, WorkloadState } from "./identity/workload.ts";
+import type { BackendConfig } from "./policy/backend-config.ts";
 import type { ConnectOptions } from "./runtime/contract.ts";
 import type { Dial } from "./wire/pool-options.ts";
 
-/** Made once per endpoint and certificate, not per request. */
-export function peerDials(clock: Clock, workload: () => WorkloadCertificate | null): (endpoint: EndpointState) => Dial {
+/** Made once per endpoint, certificate and config, not per request. */
+export function peerDials(
+  clock: Clock,
+  workload: () => WorkloadCertificate | null,
+): (x: Pick<Dispatched, "endpoint" | "route">) => Dial {
   const dials = new WeakMap<
     EndpointState,
-    { readonly dial: Dial; readonly record: EndpointState["record"]; readonly state: WorkloadState | null }
+    {
+      readonly dial: Dial;
+      readonly record: EndpointState["record"];
+      readonly state: WorkloadState | null;
+      readonly config: BackendConfig;
+    }
   >();
-  return (endpoint) => {
+  return ({ endpoint, route }) => {
+    const { config } = route.backend;
     const { record } = endpoint;
     const state = record.identity === null ? null : (workload()?.current ?? null);
     const known = dials.get(endpoint);
-    if (known !== undefined && known.record === record && known.state === state) return known.dial;
-    const dial = makeDial(clock, endpoint, state);
-    dials.set(endpoint, { dial, record, state });
+    if (known !== undefined && known.record === record && known.state === state && known.config === config)
+      return known.dial;
+    const dial = makeDial(clock, endpoint, state, config);
+    dials.set(endpoint, { dial, record, state, config });
     return dial;
   };
 }
 
-function makeDial(clock: Clock, { record }: EndpointState, state: WorkloadState | null): Dial {
+function makeDial(
+  clock: Clock,
+  { record }: EndpointState,
+  state: WorkloadState | null,
+  { connectTimeoutMs, limits: { maxConnections } }: BackendConfig,
+): Dial {
   const { host, port, identity } = record;
-  const connect: ConnectOptions = { host, port };
-  if (identity === null) return { key: `plain ${record.address}`, connect };
+  const connect: ConnectOptions = { host, port, timeoutMs: connectTimeoutMs };
+  if (identity === null) return { key: `plain ${record.address}`, connect, maxConnections };
   // An endpoint that must prove who it is, and nobody to believe: a handshake that trusts no root fails, and says why.
   if (state === null)
-    return { key: `untrusted ${record.address}`, connect: { ...connect, tls: { trust: { rootsPem: [] } } } };
+    return {
+      key: `untrusted ${record.address}`,
+      connect: { ...connect, tls: { trust: { rootsPem: [] } } },
+      maxConnections,
+    };
   const verifyPeer = peerVerifier(state.spiffeId.trustDomain, identity, () => clock.epochMs());
   return {
     key: `${identity} ${record.address} ${state.generation}`,
     connect: { ...connect, tls: { identity: state.identity, trust: state.trust, verifyPeer, alpn: ["http/1.1"] } },
+    maxConnections,
   };
 }

@@ -5,9 +5,9 @@
  * - `wireFetch(transport, options?: WireFetchOptions): WireFetch` (wire-fetch.ts)
  * - `serveFetch(transport, listen: ListenOptions, handler: FetchHandler, options?: ServeFetchOptions): Promise<FetchServer>` (serve-fetch.ts)
  */
-import type { EndpointState } from "../balance/endpoint.ts";
 import type { Clock } from "../clock.ts";
 import type { MeshError } from "../errors.ts";
+import type { Dispatched } from "../exchange.ts";
 import type { ByteSocket, ConnectTls, ListenEvents, TlsIdentity, TlsTrust } from "../runtime/contract.ts";
 import type { WireLimits } from "../wire/message.ts";
 import type { ConnectionPool } from "../wire/pool.ts";
@@ -16,8 +16,8 @@ import type { Dial } from "../wire/pool-options.ts";
 export interface SendOverWireDeps {
   readonly pool: ConnectionPool;
   readonly clock: Clock;
-  /** Where and as whom to connect. Must return the same object while address, identity and certificates stay the same. */
-  readonly dial: (endpoint: EndpointState) => Dial;
+  /** Where, as whom and within which limits to connect. Must return the same object while none of that has changed. */
+  readonly dial: (x: Dispatched) => Dial;
 }
 
 export interface WireFetchOptions {

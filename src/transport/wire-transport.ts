@@ -45,7 +45,7 @@ class WireAttempt implements ConnectionWaiter, ClientListener {
   ) {
     this.#pool = deps.pool;
     this.#clock = deps.clock;
-    this.#dial = deps.dial(x.endpoint);
+    this.#dial = deps.dial(x);
     this.#x = x;
     this.#resolve = resolve;
     this.#reject = reject;

@@ -39,7 +39,7 @@ export class ConnectionPool {
     if (shelf === undefined) {
       shelf = new Shelf(dial, this.#options, this.#emptied);
       this.#shelves.set(dial.key, shelf);
-    }
+    } else shelf.redial(dial);
     shelf.acquire(waiter);
   }
 
@@ -85,7 +85,7 @@ export class ConnectionPool {
 /** The connections of one key. */
 class Shelf implements ClientOwner {
   readonly key: string;
-  readonly #dial: Dial;
+  #dial: Dial;
   readonly #options: PoolOptions;
   readonly #emptied: (shelf: Shelf) => void;
   readonly #idleTimeoutMs: number;
@@ -106,6 +106,11 @@ class Shelf implements ClientOwner {
 
   get size(): number {
     return this.#all.size;
+  }
+
+  /** Same place and same identity, but limits and timeouts may be newer. */
+  redial(dial: Dial): void {
+    this.#dial = dial;
   }
 
   acquire(waiter: ConnectionWaiter): void {
