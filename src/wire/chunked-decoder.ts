@@ -1,5 +1,6 @@
 /** RFC 9112 §7.1, strictly: sizes are plain hexadecimal, lines end in CRLF, extensions are bounded and dropped. */
 import { MeshError } from "../errors.ts";
+import { isProtectedHeader } from "../protected-headers.ts";
 import { CR, hexValues, HTAB, LF, SP, tokenBytes, valueBytes } from "./chars.ts";
 import { latin1 } from "./latin1.ts";
 
@@ -31,11 +32,9 @@ const forbiddenTrailers: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
-/** Prefixes of fields by which meshes tell each other things that applications must not. */
-const forbiddenPrefixes: readonly string[] = ["x-forwarded-", "x-mesh-", "x-envoy-", "x-spiffe-", "l5d-"];
-
 function isForbidden(name: string): boolean {
-  return forbiddenTrailers.has(name) || forbiddenPrefixes.some((prefix) => name.startsWith(prefix));
+  // What only the mesh may say as a header nobody may say behind a body, in whatever spelling.
+  return forbiddenTrailers.has(name) || name.startsWith("x-forwarded-") || isProtectedHeader(name);
 }
 
 export class ChunkedDecoder {

@@ -52,7 +52,7 @@ describe("serveConnection() framing", () => {
     socket.receive(
       post(
         "Transfer-Encoding: chunked\r\n",
-        '3\r\nabc\r\n2;x="y\\""\r\nde\r\n0\r\nX-Sum: 7\r\nHost: evil\r\nx-mesh-hops: 1\r\n\r\n',
+        '3\r\nabc\r\n2;x="y\\""\r\nde\r\n0\r\nX-Sum: 7\r\nHost: evil\r\nx-mesh-hops: 1\r\nX_Forwarded_Client_Cert: By=me\r\nClient-Cert: me\r\nX-FetchMesh-A: 1\r\n\r\n',
       ),
     );
     const taker = take(served[0]!);
