@@ -69,7 +69,11 @@ describe("peerDials()", () => {
     const dials = peerDials(systemClock, () => null);
     const dialOf = (config: BackendConfig) =>
       dials({ endpoint, route: { backend: { config } } as Parameters<typeof dials>[0]["route"] });
-    const tight = { ...backendDefaults, connectTimeoutMs: 50, limits: { ...backendDefaults.limits, maxConnections: 3 } };
+    const tight = {
+      ...backendDefaults,
+      connectTimeoutMs: 50,
+      limits: { ...backendDefaults.limits, maxConnections: 3 },
+    };
     const dial = dialOf(tight);
     assert.deepEqual([dial.connect.timeoutMs, dial.maxConnections], [50, 3]);
     assert.equal(dialOf(tight), dial);
