@@ -1,5 +1,6 @@
 /** Published versions in files. */
 import { MeshError } from "../errors.ts";
+import { sleep, type Clock } from "../clock.ts";
 import type { Random } from "../random.ts";
 import type { Files } from "../runtime/files.ts";
 import { maxEnvelopeBytes, parseBounded } from "./envelope.ts";
@@ -11,7 +12,7 @@ import type { ConfigStore, HistoryEntry, StoredSnapshot } from "./store.ts";
 const staleClaimMs = 10_000;
 const maxFileBytes = 2 * maxEnvelopeBytes;
 
-export function fileConfig(files: Files, paths: FilePaths, random: Random): ConfigStore {
+export function fileConfig(files: Files, paths: FilePaths, clock: Clock, random: Random): ConfigStore {
   const read = async (path: string): Promise<StoredSnapshot | null> => {
     const text = await files.readText(path, maxFileBytes);
     return text === null ? null : storedSnapshot(text, path);
@@ -84,7 +85,7 @@ export function fileConfig(files: Files, paths: FilePaths, random: Random): Conf
     const reached = await versionOnDisk();
     if (ageMs !== null && ageMs > staleClaimMs && reached < version) await files.remove(claim);
     // The winner is writing; asking again at once would only slow it down.
-    else await new Promise((resolve) => setTimeout(resolve, 2 + 8 * random()));
+    else await sleep(clock, 2 + 8 * random());
   }
 }
 

@@ -60,7 +60,7 @@ class FileStore implements Store {
     this.#warn = warn;
     const paths = pathsOf(trimmed);
     const checked = this.#checked(files);
-    this.config = fileConfig(checked, paths, random);
+    this.config = fileConfig(checked, paths, clock, random);
     this.registry = fileRegistry(checked, paths, clock);
     this.breaker = fileBreaker(checked, paths, clock);
     this.#watch = new FileWatch({ files: checked, paths, config: this.config, registry: this.registry });
