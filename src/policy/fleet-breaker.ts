@@ -24,7 +24,7 @@ export interface FleetBreakerDeps {
   readonly callers: (service: ServiceKey) => number;
 }
 
-/** Nobody is shut out for longer on hearsay alone (reliability.md R17); also how long a vote is worth anything. */
+/** Nobody is shut out for longer on hearsay alone; also how long a vote is worth anything. */
 const maxHearsayMs = 60_000;
 /** Clocks of two machines may differ by this; a vote from further in the future is a forgery or a defect. */
 const clockSkewMs = 60_000;

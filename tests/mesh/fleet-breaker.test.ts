@@ -124,7 +124,7 @@ spec: { targetRefs: [{ kind: Service, name: orders }], breaker: { openFor: 3s, m
   });
 
   it(
-    "one caller's word opens nothing for the others; a second one's does (DESIGN 7)",
+    "one caller's word opens nothing for the others; a second one's does",
     { timeout: 30_000 },
     async () => {
       isSick = true;
