@@ -123,35 +123,31 @@ spec: { targetRefs: [{ kind: Service, name: orders }], breaker: { openFor: 3s, m
     assert.doesNotMatch(watched.lines.join("\n"), /"vote"|"withdraw"/);
   });
 
-  it(
-    "one caller's word opens nothing for the others; a second one's does",
-    { timeout: 30_000 },
-    async () => {
-      isSick = true;
-      const [first, second, third] = callers as [Sidecar, Sidecar, Sidecar];
-      await findsOut(first);
-      await delay(300);
-      assert.deepEqual(
-        [(await atSick(first)).source, (await atSick(third)).breaker, (await atSick(second)).breaker],
-        ["local", "closed", "closed"],
-      );
-      await findsOut(second);
-      const told = await eventually(
-        "the third is told",
-        async () => {
-          const view = await atSick(third);
-          return view.breaker === "open" && view;
-        },
-        1_000,
-      );
-      assert.deepEqual([told.source, told.ejected], ["quorum", true]);
-      const before = sickApp.seen.length;
-      for (let i = 0; i < 20; i++) assert.equal((await ask(third)).body, "second");
-      assert.ok(sickApp.seen.length - before <= 2, "probes of the others at most");
-      isSick = false;
-      await allWell();
-    },
-  );
+  it("one caller's word opens nothing for the others; a second one's does", { timeout: 30_000 }, async () => {
+    isSick = true;
+    const [first, second, third] = callers as [Sidecar, Sidecar, Sidecar];
+    await findsOut(first);
+    await delay(300);
+    assert.deepEqual(
+      [(await atSick(first)).source, (await atSick(third)).breaker, (await atSick(second)).breaker],
+      ["local", "closed", "closed"],
+    );
+    await findsOut(second);
+    const told = await eventually(
+      "the third is told",
+      async () => {
+        const view = await atSick(third);
+        return view.breaker === "open" && view;
+      },
+      1_000,
+    );
+    assert.deepEqual([told.source, told.ejected], ["quorum", true]);
+    const before = sickApp.seen.length;
+    for (let i = 0; i < 20; i++) assert.equal((await ask(third)).body, "second");
+    assert.ok(sickApp.seen.length - before <= 2, "probes of the others at most");
+    isSick = false;
+    await allWell();
+  });
 
   it(
     "obeys an operator within a second, everywhere, until the time is over or the order is taken back",
