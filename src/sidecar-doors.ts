@@ -8,7 +8,7 @@ import type { Events } from "./observe/events.ts";
 import { problemResponse, type Audience } from "./problem.ts";
 import type { Snapshot } from "./control/snapshot.ts";
 import type { ByteSocket, ListenOptions, ListenTls, SocketTransport } from "./runtime/contract.ts";
-import type { HostPort, ListenAddress, SidecarConfig } from "./sidecar-options.ts";
+import { sidecarName, type HostPort, type ListenAddress, type SidecarConfig } from "./sidecar-options.ts";
 import { wireDefaults } from "./wire/message.ts";
 import type { Sweeper } from "./wire/sweeper.ts";
 
@@ -140,7 +140,7 @@ function facts(socket: ByteSocket, more: Pick<ConnectionFacts, "peer" | "upstrea
 }
 
 function refusal(config: SidecarConfig, audience: Audience): (error: MeshError) => Response {
-  const by = `sidecar ${config.service}/${config.instance}`;
+  const by = sidecarName(config);
   return (error) => problemResponse(error, { audience, by });
 }
 

@@ -105,6 +105,11 @@ export interface SidecarConfig {
   readonly random: Random;
 }
 
+/** Who refuses, as replies and logs name it. */
+export function sidecarName({ service, instance }: Pick<SidecarConfig, "service" | "instance">): string {
+  return `sidecar ${service}/${instance}`;
+}
+
 const label = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
 
 /** @throws {MeshError} ERR_OPTION_INVALID naming the option, what it must be and what it is */

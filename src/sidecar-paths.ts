@@ -19,7 +19,7 @@ import { createBreaker } from "./policy/breaker.ts";
 import { LimitState } from "./policy/limit.ts";
 import { RetryBudget } from "./policy/retry-budget.ts";
 import type { ConnectOptions, SocketTransport } from "./runtime/contract.ts";
-import type { SidecarConfig } from "./sidecar-options.ts";
+import { sidecarName, type SidecarConfig } from "./sidecar-options.ts";
 import { createTraffic, type Traffic, type TrafficOptions } from "./traffic.ts";
 import { sendOverWire } from "./transport/wire-transport.ts";
 import { wireDefaults } from "./wire/message.ts";
@@ -62,7 +62,7 @@ export function assemblePaths(config: SidecarConfig, deps: PathsDeps): Paths {
   });
   const pool = new ConnectionPool({ transport, limits: wireDefaults, clock, sweeper });
   const self = selfOf(config, workload);
-  const by = `sidecar ${service}/${config.instance}`;
+  const by = sidecarName(config);
   const ids = randomIds();
   const common = {
     ...traffic,

@@ -22,7 +22,7 @@ import { currentRuntime } from "./runtime/current.ts";
 import type { SocketTransport } from "./runtime/contract.ts";
 import { listenOptions, named, openDoors, type Doors } from "./sidecar-doors.ts";
 import { acquireWorkload, type AcquiredIdentity } from "./sidecar-identity.ts";
-import { resolveSidecarOptions, type SidecarConfig, type SidecarOptions } from "./sidecar-options.ts";
+import { resolveSidecarOptions, sidecarName, type SidecarConfig, type SidecarOptions } from "./sidecar-options.ts";
 import { assemblePaths, type Paths } from "./sidecar-paths.ts";
 import { followMesh, type Sync } from "./sidecar-sync.ts";
 import { serveFetch } from "./transport/serve-fetch.ts";
@@ -215,7 +215,7 @@ class SidecarProcess {
 
   async #openStatusPorts(): Promise<void> {
     const config = this.#config;
-    const by = `sidecar ${config.service}/${config.instance}`;
+    const by = sidecarName(config);
     const waitingFor = (): readonly string[] => [...this.#waitingFor];
     const admin = createAdmin({
       by,
@@ -284,7 +284,7 @@ class SidecarProcess {
           store: this.#store?.name,
         });
       isTold = true;
-      await new Promise<void>((resolve) => this.#config.clock.after(storeWaitMs, resolve));
+      await sleep(this.#config.clock, storeWaitMs);
       await sync.config.look();
     }
   }

@@ -116,15 +116,6 @@ export async function openWireListener(options: WireListenerOptions): Promise<Wi
       return open.size;
     },
     rotate: (identity, trust) => listener.rotate(identity, trust),
-    async drain(timeoutMs) {
-      const closed = listener.close();
-      await open.drain(timeoutMs, shuttingDown);
-      await closed;
-    },
-    async close() {
-      const closed = listener.close();
-      open.cut(shuttingDown);
-      await closed;
-    },
+    ...open.endings(listener, shuttingDown),
   };
 }

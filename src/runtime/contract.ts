@@ -87,7 +87,8 @@ export interface SocketHandler {
   close(error?: Error): void;
 }
 
-export interface ByteSocket {
+/** What is known of a connection once its handshake is over. */
+export interface SocketFacts {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localPort: number;
@@ -95,6 +96,9 @@ export interface ByteSocket {
   readonly peerCertificates: readonly Uint8Array[];
   readonly alpn: string | null;
   readonly encrypted: boolean;
+}
+
+export interface ByteSocket extends SocketFacts {
   /** Bytes accepted by `write` and not yet taken by the kernel. */
   readonly bufferedBytes: number;
   attach(handler: SocketHandler): void;

@@ -1,18 +1,9 @@
 /** Two `ByteSocket`s joined in one process, as strict as TCP about order, half-close, backpressure and resets. */
 import { MeshError } from "../errors.ts";
-import type { ByteSocket, SocketHandler } from "./contract.ts";
+import type { ByteSocket, SocketFacts, SocketHandler } from "./contract.ts";
 
 /** What a kernel would buffer on the way; a writer is told to wait beyond it. */
 const HIGH_WATER_BYTES = 65_536;
-
-export interface MemoryEndFacts {
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly localPort: number;
-  readonly peerCertificates: readonly Uint8Array[];
-  readonly alpn: string | null;
-  readonly encrypted: boolean;
-}
 
 /** Runs an action later, never now: `setImmediate`, or `queueMicrotask` in a simulation. */
 export type Defer = (action: () => void) => void;
@@ -43,7 +34,7 @@ export class MemorySocket implements ByteSocket {
   #isClosed = false;
   #error: Error | undefined;
 
-  constructor(facts: MemoryEndFacts, defer: Defer) {
+  constructor(facts: SocketFacts, defer: Defer) {
     this.remoteAddress = facts.remoteAddress;
     this.remotePort = facts.remotePort;
     this.localPort = facts.localPort;

@@ -1,7 +1,7 @@
 /** A `node:net` or `node:tls` socket as a `ByteSocket`, with the runtimes' differences in when they deliver levelled. */
 import type { Socket } from "node:net";
 import { MeshError } from "../errors.ts";
-import type { ByteSocket, SocketHandler } from "./contract.ts";
+import type { ByteSocket, SocketFacts, SocketHandler } from "./contract.ts";
 import { systemCode } from "./socket-errors.ts";
 
 /** Stops and restarts the reading below a TLS socket whose own `pause()` only stops the telling. */
@@ -10,13 +10,7 @@ export interface ReadControl {
   readStart(): void;
 }
 
-export interface NodeSocketFacts {
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly localPort: number;
-  readonly peerCertificates: readonly Uint8Array[];
-  readonly alpn: string | null;
-  readonly encrypted: boolean;
+export interface NodeSocketFacts extends SocketFacts {
   /**
    * The runtime goes on reading after `pause()`, into memory of its own that nobody can bound: we never pause the socket, hold
    * what still arrives ourselves, and stop the reading by `readControl` if there is one.

@@ -57,16 +57,7 @@ export async function serveFetch(
     address: listener.address,
     port: listener.port,
     rotate: (identity, trust) => listener.rotate(identity, trust),
-    async drain(timeoutMs) {
-      const closed = listener.close();
-      await open.drain(timeoutMs, shuttingDown);
-      await closed;
-    },
-    async close() {
-      const closed = listener.close();
-      open.cut(shuttingDown);
-      await closed;
-    },
+    ...open.endings(listener, shuttingDown),
   };
 }
 

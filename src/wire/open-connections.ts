@@ -1,6 +1,7 @@
 /** The connections of one listener: counted, drained together, cut together. */
 import type { Clock } from "../clock.ts";
 import type { MeshError } from "../errors.ts";
+import type { Listener } from "../runtime/contract.ts";
 import type { ServerConnection } from "./server-options.ts";
 
 export class OpenConnections {
@@ -38,6 +39,22 @@ export class OpenConnections {
       });
     }
     this.cut(reason);
+  }
+
+  /** The two ways in which the listener these came from ends. */
+  endings(listener: Listener, reason: MeshError): { drain(timeoutMs: number): Promise<void>; close(): Promise<void> } {
+    return {
+      drain: async (timeoutMs) => {
+        const closed = listener.close();
+        await this.drain(timeoutMs, reason);
+        await closed;
+      },
+      close: async () => {
+        const closed = listener.close();
+        this.cut(reason);
+        await closed;
+      },
+    };
   }
 
   cut(reason: MeshError): void {
